@@ -1,0 +1,37 @@
+# Sets up .venv by itself and is quick the second time. Needs Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= plankton-demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format clean
+
+help:  ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed  ## Run the whole chain on synthetic scans, into the folder DEMO.
+	$(BIN)/plankton demo $(DEMO)
+
+test: $(VENV)/installed  ## Run the tests that take less than 10 minutes.
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(VENV)/installed  ## Run all tests, the slow ones too.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed  ## Check style and Dockerfiles.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/hadolint docker/*.Dockerfile
+
+format: $(VENV)/installed  ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove the environment and the demo.
+	rm -rf $(VENV) $(DEMO)

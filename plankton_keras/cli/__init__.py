@@ -1,0 +1,24 @@
+"""The `plankton` command line: parse, build a config, call the stages, print.
+
+Heavy imports wait inside the commands, so that `--help` is quick.
+"""
+
+from plankton_keras.cli.demo import demo
+from plankton_keras.cli.evaluate import evaluate
+from plankton_keras.cli.export import export
+from plankton_keras.cli.info import info
+from plankton_keras.cli.make_tfrecords import make_tfrecords
+from plankton_keras.cli.output import PlanktonGroup
+from plankton_keras.cli.predict import predict
+from plankton_keras.cli.train import train
+
+main = PlanktonGroup(
+    name="plankton",
+    help="""From a plankton scan to numbers that ecologists trust.
+
+    \b
+    Example:
+        plankton demo plankton-demo
+    """,
+    commands=[demo, make_tfrecords, train, evaluate, predict, export, info],
+)

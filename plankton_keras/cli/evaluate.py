@@ -1,0 +1,114 @@
+"""`plankton evaluate`: scores of runs and exports on whole scans."""
+
+from pathlib import Path
+
+import click
+
+from plankton_keras.cli import options, output
+from plankton_keras.config import PredictConfig
+
+
+@click.command()
+@click.argument("runs", type=options.FOLDER, nargs=-1, required=True, metavar="RUN... DATA")
+@options.out_option
+@click.option(
+    "--split", default="val", show_default=True, help="Split to score; a folder without splits is scored whole."
+)
+@options.masks_option
+@options.config_options(PredictConfig, leave_out=("probabilities",))
+@options.flags("overwrite", "json", "quiet")
+def evaluate(runs, out, split, masks, config_file, flags, **settings):
+    """Score one or more runs or exports on whole scans that they were not trained on.
+
+    DATA is a records folder, or a folder of scan/mask pairs. A plain threshold is scored beside them.
+
+    \b
+    Example:
+        plankton evaluate runs/unet scans --out evaluations/unet
+    """
+    *models, data = runs
+    if not models:
+        raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
+    config = options.build_config(PredictConfig, settings, config_file)
+    output.prepare(flags.quiet)
+    from plankton_keras.files import claim_folder
+    from plankton_keras.inference import load_predictor
+
+    predictors = [load_predictor(model) for model in models]
+    truths = _find_truths(data, split, masks, predictors)
+    out = claim_folder(out, flags.overwrite)
+    scored = [_score(predictor, truths, config, flags.quiet) for predictor in predictors]
+    baseline = _score_baseline(predictors[0], truths)
+    result = {**scored[0], "baselines": {"threshold": baseline}, "split": split, "data": str(data)}
+    if len(scored) > 1:
+        result["runs"] = scored
+    lines = [f"{len(truths)} scans of {data}", "pixels of the foreground    F1   precision  recall"]
+    for name, scores in [*((each["model"], each["pixel"]) for each in scored), ("plain threshold", baseline["pixel"])]:
+        lines.append(f"{name:<25} {scores['f1']:.4f}   {scores['precision']:.4f}   {scores['recall']:.4f}")
+    objects = result["objects"]
+    lines.append(
+        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, recall {objects['recall']:.3f}"
+    )
+    output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+
+
+def _find_truths(data, split, masks, predictors):
+    """Finds the scans to score and refuses those that a model was trained on.
+
+    Returns:
+        A list of `evaluation.Truth`.
+    """
+    from plankton_keras.errors import ArtefactError
+    from plankton_keras.evaluation import truths_of_pairs, truths_of_records
+    from plankton_keras.schema import MANIFEST
+
+    is_records = (Path(data) / MANIFEST).is_file()
+    truths = truths_of_records(data, split) if is_records else truths_of_pairs(data, split, masks)
+    for predictor in predictors:
+        known = [truth.stem for truth in truths if truth.digest in predictor.training_scans]
+        if known:
+            raise ArtefactError(
+                f"{predictor.source} was trained on {known[0]}"
+                + (f" and {len(known) - 1} others." if known[1:] else "."),
+                "scans that it has not seen.",
+                "give other scans, or --split val of the records.",
+            )
+    return truths
+
+
+def _score(predictor, truths, config, quiet):
+    """Predicts and scores all scans with one model."""
+    from plankton_keras.evaluation import Counts, count_scan
+    from plankton_keras.prediction import predict_scan
+
+    threshold = predictor.threshold if config.threshold is None else config.threshold
+    total, scans = Counts.of(len(predictor.classes)), []
+    for truth in truths:
+        with truth.opened(predictor.target) as (scan, read_truth):
+            progress = output.Progress(f"evaluate {truth.stem}", quiet)
+            prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress)
+            counts = count_scan(read_truth, prediction, len(predictor.classes))
+        total.add(counts)
+        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores(), "objects": counts.objects.scores()})
+    return {
+        "model": predictor.source,
+        "model_sha256": predictor.digest,
+        "pixel": total.pixel_scores(),
+        "classes": total.class_scores(predictor.classes),
+        "objects": total.objects.scores(),
+        "scans": scans,
+        "threshold": threshold,
+    }
+
+
+def _score_baseline(predictor, truths):
+    """Scores the plain threshold on the same scans."""
+    from plankton_keras.evaluation import Counts, count_baseline
+
+    total, scans = Counts.of(2), []
+    for truth in truths:
+        with truth.opened(predictor.target) as (scan, read_truth):
+            counts = count_baseline(scan, read_truth)
+        total.add(counts)
+        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores()})
+    return {"pixel": total.pixel_scores(), "scans": scans}

@@ -1,0 +1,35 @@
+"""`plankton export`: a run to a SavedModel."""
+
+from pathlib import Path
+
+import click
+
+from plankton_keras.cli import options, output
+
+
+@click.command()
+@click.argument("run", type=options.FOLDER)
+@options.out_option
+@options.flags("overwrite", "json", "quiet")
+def export(run, out, flags):
+    """Export a run as a SavedModel that carries its own preprocessing.
+
+    Writes the next version, --out/1 at first, which TensorFlow Serving, plankton predict and plankton serve take. With
+    --overwrite the newest version is replaced.
+
+    \b
+    Example:
+        plankton export runs/unet --out runs/unet/export
+    """
+    output.prepare(flags.quiet)
+    from plankton_keras.export import export_run
+    from plankton_keras.runs import Run
+
+    result = export_run(Run(Path(run)), out, flags.overwrite)
+    metadata = result.pop("metadata")
+    lines = [
+        f"{Path(out) / str(result['version'])}: {metadata['model']}, classes {', '.join(metadata['classes'])}",
+        f"differs from the Keras model by at most {result['max_difference']:.1e}",
+        f"Next: plankton predict {out} SCANS --out predictions/NAME",
+    ]
+    output.finish(result, lines, flags.json, Path(out) / "export.json")

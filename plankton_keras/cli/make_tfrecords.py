@@ -1,0 +1,112 @@
+"""`plankton make-tfrecords`: scans and masks to records."""
+
+import time
+from pathlib import Path
+
+import click
+
+from plankton_keras.cli import options, output
+from plankton_keras.config import RecordsConfig
+
+
+@click.command("make-tfrecords")
+@click.argument("scans", type=options.FOLDER)
+@options.out_option
+@options.masks_option
+@options.config_options(RecordsConfig)
+@options.flags("workers", "dry_run", "resume", "overwrite", "json", "quiet")
+def make_tfrecords(scans, out, masks, config_file, flags, **settings):
+    """Slice scans and masks into patches, in sharded TFRecords.
+
+    SCANS is a folder of pairs STEM_scan.EXT and STEM_mask.EXT, or of sub-folders train/, val/ and test/ with such pairs.
+
+    \b
+    Example:
+        plankton make-tfrecords scans --out tfrecords/pointb --patch-size 512
+    """
+    config = options.build_config(RecordsConfig, settings, config_file)
+    output.prepare(flags.quiet)
+    from plankton_keras.data.records import write_records
+    from plankton_keras.files import claim_folder
+
+    pairs, target = _plan(scans, masks, config)
+    if flags.dry_run:
+        _say_cost(pairs, target, config, flags.json)
+        return
+    claim_folder(out, flags.overwrite, flags.resume)
+    started = time.monotonic()
+    progress = output.Progress("make-tfrecords", flags.quiet)
+    manifest = write_records(pairs, target, config, out, flags.workers, progress)
+    seconds = time.monotonic() - started
+    pixels = sum(source.height * source.width for source in manifest.sources)
+    result = {
+        "out": str(out),
+        "splits": {
+            split: {
+                "scans": [source.stem for source in manifest.sources if source.split == split],
+                "patches": manifest.patches(split),
+                "shards": len(shards),
+            }
+            for split, shards in manifest.splits.items()
+        },
+        "classes": list(manifest.classes),
+        "class_share": manifest.class_share,
+        "seconds": round(seconds, 1),
+        "megapixels_per_second": round(pixels / 1e6 / seconds, 1),
+    }
+    size = sum(shard.bytes for shards in manifest.splits.values() for shard in shards)
+    lines = [*_split_lines(result), f"{size / 1000000.0:.0f} MB in {output.duration(seconds)}, {result['megapixels_per_second']} Mpx/s", f"Next: plankton train {out} --out runs/NAME"]
+    if "val" not in manifest.splits:
+        output.say("There is no val split: train will refuse these records. Give two scans or more, or a val/ folder.")
+    output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
+
+
+def _plan(scans, masks, config):
+    """Finds the pairs, gives each a split, and settles the classes."""
+    from plankton_keras.errors import InputError
+    from plankton_keras.patches import assign_splits, count_objects
+    from plankton_keras.scans import find_pairs
+    from plankton_keras.taxa import file_target, find_taxa, living_target, read_taxa, taxa_target
+
+    found = find_pairs(scans, masks)
+    lonely = [pair for pair in found if pair.mask is None]
+    if lonely:
+        raise InputError(
+            f"{lonely[0].scan} has no mask" + (f", nor have {len(lonely) - 1} others." if lonely[1:] else "."),
+            f"a mask {lonely[0].stem}_mask.EXT beside it, or in --masks.",
+            "add the mask, or move the scan elsewhere.",
+        )
+    pairs = assign_splits(found, config.val_fraction, config.seed)
+    table = find_taxa(scans)
+    taxa = read_taxa(table) if table else None
+    if config.target == "living":
+        return pairs, living_target(taxa, config.living_from)
+    if config.target != "taxa":
+        return pairs, file_target(config.target)
+    if taxa is None:
+        raise InputError(
+            f"{scans} has no taxa.csv, nor has its parent.",
+            "a table id,name,living for --target taxa.",
+            "write taxa.csv, or use --target living.",
+        )
+    objects = count_objects([pair.mask for pair in pairs if pair.split == "train"])
+    return pairs, taxa_target(taxa, objects, config.min_objects)
+
+
+def _say_cost(pairs, target, config, as_json):
+    """Says what the command would write, from the masks and a sample of the patches."""
+    from plankton_keras.data.records import estimate
+
+    plan = estimate(pairs, target, config)
+    lines = [*_split_lines(plan), f"about {plan['megabytes']:.0f} MB, {output.duration(plan['seconds'])}; nothing written"]
+    output.finish(plan, lines, as_json)
+
+
+def _split_lines(result):
+    """Words the splits and classes of a result."""
+    lines = [
+        f"{split}: {len(part['scans'])} scans, {part['patches']} patches in {part['shards']} shards"
+        for split, part in result["splits"].items()
+    ]
+    shares = ", ".join(f"{name} {output.percent(share)}" for name, share in result["class_share"].items())
+    return [*lines, f"pixels of the training patches: {shares}"]

@@ -1,0 +1,110 @@
+"""Options that commands share, and those that come from a config's settings."""
+
+import dataclasses
+import functools
+import types
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+
+out_option = click.option("--out", type=FOLDER, required=True, help="Where to write.")
+masks_option = click.option("--masks", type=FOLDER, help="Folder of masks with the stems of the scans.")
+
+_FLAGS = {
+    "dry_run": click.option("--dry-run", is_flag=True, help="Say what it would do and cost; write nothing."),
+    "resume": click.option("--resume", is_flag=True, help="Complete what an interrupted call left in --out."),
+    "overwrite": click.option("--overwrite", is_flag=True, help="Replace what stands in --out."),
+    "json": click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
+    "quiet": click.option("--quiet", is_flag=True, help="No progress, no messages."),
+    "workers": click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        default=2,
+        show_default=True,
+        help="Threads; the result does not depend on it.",
+    ),
+}
+
+
+def flags(*names):
+    """Adds flags that mean the same in every command.
+
+    Args:
+        names: Keys of `_FLAGS`, in the order of the help.
+
+    Returns:
+        A decorator. The command gets them all as the attributes of one argument, `flags`.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def command(**given):
+            taken = types.SimpleNamespace(**{name: given.pop(name) for name in names})
+            return function(flags=taken, **given)
+
+        for name in reversed(names):
+            command = _FLAGS[name](command)
+        return command
+
+    return decorate
+
+
+def config_options(config_class, leave_out=()):
+    """Adds an option for each setting of a config, and `--config FILE.json`.
+
+    Args:
+        config_class: A class of `config`.
+        leave_out: Names of settings without an option.
+
+    Returns:
+        A decorator. The command gets `config_file` and, for each setting, the user's value or None.
+    """
+
+    def decorate(function):
+        for item in reversed(dataclasses.fields(config_class)):
+            if item.name not in leave_out:
+                function = _option(item)(function)
+        return click.option(
+            "--config", "config_file", type=FOLDER, help="JSON file of settings, such as an earlier run's config.json."
+        )(function)
+
+    return decorate
+
+
+def _option(item):
+    """Makes the option of a setting."""
+    flag, rules = "--" + item.name.replace("_", "-"), item.metadata
+    if item.type is bool:
+        return click.option(flag, is_flag=True, default=None, help=rules["help"])
+    kind = next(each for each in item.type.__args__ if each is not type(None)) if _is_union(item.type) else item.type
+    default = "" if item.default in ("", None) else f"  [default: {item.default}]"
+    choices = f" One of: {', '.join(rules['choices'])}." if rules["choices"] else ""
+    return click.option(flag, type=kind, default=None, help=rules["help"] + choices + default)
+
+
+def _is_union(kind):
+    return isinstance(kind, types.UnionType)
+
+
+def build_config(config_class, given, config_file=None, preset=None):
+    """Makes the config of what the user said.
+
+    Args:
+        config_class: A class of `config`.
+        given: Values by name; None is unsaid. Names that are no settings are not looked at.
+        config_file: JSON file, or None. Flags win over it.
+        preset: Settings that stand below the file and the flags, or None.
+
+    Returns:
+        The config.
+
+    Raises:
+        SettingError: If a value is out of range or a name in the file unknown.
+    """
+    values = dict(preset or {})
+    if config_file:
+        values.update(config_class.values_of_file(config_file))
+    values.update({name: given[name] for name in config_class.names() if given.get(name) is not None})
+    return config_class.from_json(values, source=str(config_file or "the options"))

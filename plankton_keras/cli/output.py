@@ -1,0 +1,196 @@
+"""The one place that prints: results to stdout, progress and messages to stderr, errors as three lines or as JSON."""
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import sys
+import time
+
+import click
+
+from plankton_keras import __version__
+from plankton_keras.errors import PlanktonError
+from plankton_keras.files import write_json
+
+PLAIN_SECONDS = 30
+
+
+class PlanktonGroup(click.Group):
+    """The group of commands, with the exit codes and error messages of all of them.
+
+    An error of the user ends with its three lines and its code; with `--json` the same is an object on stdout.
+    PLANKTON_DEBUG=1 shows the traceback instead.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, **kwargs)
+        click.version_option(__version__, prog_name="plankton")(self)
+
+    def main(self, args=None, standalone_mode=True, **kwargs):
+        """Runs a command; see click."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode:
+            return super().main(args=words, standalone_mode=False, **kwargs)
+        try:
+            code = super().main(args=words, standalone_mode=False, **kwargs)
+        except click.UsageError as error:
+            code = _fail(words, error.format_message(), "see the help.", _help_command(error), 2, error)
+        except click.exceptions.Abort:
+            command = shlex.join(
+                ["plankton", *words, *([] if "--resume" in words or _goes_on(words) else ["--resume"])]
+            )
+            code = _fail(words, "Interrupted.", "the command to end.", f"go on with: {command}", 130)
+        except PlanktonError as error:
+            if os.environ.get("PLANKTON_DEBUG") == "1":
+                raise
+            code = _fail(words, error.what, error.expected, error.fix, error.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _goes_on(words):
+    """Tells whether a command goes on by itself when it is called again."""
+    return bool({"predict", "demo"} & set(words))
+
+
+def _help_command(error):
+    """Names the help of the command that was called wrongly."""
+    return f"{error.ctx.command_path if error.ctx else 'plankton'} --help"
+
+
+def _fail(words, what, expected, fix, code, usage=None):
+    """Prints an error and hands on its exit code."""
+    if "--json" in words:
+        click.echo(json.dumps({"error": what, "expected": expected, "fix": fix}))
+    elif usage is not None:
+        usage.show()
+    else:
+        click.echo(f"{what}\nExpected: {expected}\nFix: {fix}", err=True)
+    return code
+
+
+class _ToStderr(logging.Handler):
+    """Prints the package's messages, each text once."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = set()
+
+    def emit(self, record):
+        text = record.getMessage()
+        if text not in self.said:
+            self.said.add(text)
+            click.echo(text, err=True)
+
+
+def say(text, quiet=False):
+    """Prints a line for people to stderr."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def finish(result, lines, as_json, path=None):
+    """Prints the result of a command to stdout and saves it beside the output.
+
+    Args:
+        result: The object that `--json` prints.
+        lines: What people read instead.
+        as_json: Whether `--json` was given.
+        path: Where the object is saved, or None.
+    """
+    if path is not None:
+        write_json(path, result)
+    click.echo(json.dumps(result, default=str) if as_json else "\n".join(lines))
+
+
+class Progress:
+    """Shows progress on stderr: a bar on a terminal, a plain line every 30 s elsewhere.
+
+    Args:
+        what: Name of the work.
+        quiet: Whether to show nothing.
+        unit: What is counted, and how many of them make one that is shown.
+    """
+
+    def __init__(self, what, quiet=False, unit=("Mpx", 1e6)):
+        self.what, self.quiet, self.unit = what, quiet, unit
+        self.started = self.shown = time.monotonic()
+
+    def __call__(self, done, total, detail=""):
+        """Shows how far the work is."""
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if self.quiet or (now - self.shown < (0.2 if terminal else PLAIN_SECONDS) and done < total):
+            return
+        self.shown = now
+        name, scale = self.unit
+        rate = done / max(now - self.started, 1e-6)
+        text = (
+            f"{self.what} {done / scale:.0f}/{total / scale:.0f} {name}  {rate / scale:.1f} {name}/s  "
+            f"{duration((total - done) / max(rate, 1e-6))} left  {detail}"
+        )
+        if terminal:
+            filled = int(20 * done / max(total, 1))
+            click.echo(f"\r[{'#' * filled}{'.' * (20 - filled)}] {text}\x1b[K", nl=done >= total, err=True)
+        else:
+            click.echo(text, err=True)
+
+
+def duration(seconds):
+    """Words a time.
+
+    Example:
+
+    >>> duration(41), duration(1560), duration(9000)
+    ('41 s', '26 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def percent(share):
+    """Words a share.
+
+    Example:
+
+    >>> percent(0.0375)
+    '3.75 %'
+    """
+    return f"{100 * share:.2f} %"
+
+
+def prepare(quiet=False, backend="tensorflow"):
+    """Readies the process for a command that computes: messages to stderr, TensorFlow loaded without its noise.
+
+    Args:
+        quiet: Whether to keep messages back too.
+        backend: Backend of Keras that the command needs, or None for the user's own.
+    """
+    logger = logging.getLogger("plankton_keras")
+    logger.handlers = [] if quiet else [_ToStderr()]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _no_noise():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _no_noise():
+    """Silences the C++ start-up lines of TensorFlow, which no setting of its own keeps back."""
+    if os.environ.get("PLANKTON_DEBUG") == "1" or "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

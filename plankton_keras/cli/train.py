@@ -1,0 +1,173 @@
+"""`plankton train`: records to a run."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from plankton_keras.cli import options, output
+from plankton_keras.config import PRESETS, TrainConfig
+
+
+@click.command()
+@click.argument("records", type=options.FOLDER)
+@options.out_option
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="default",
+    show_default=True,
+    help="A set of settings to start from.",
+)
+@options.config_options(TrainConfig)
+@options.flags("dry_run", "resume", "overwrite", "json", "quiet")
+def train(records, out, preset, config_file, flags, **settings):
+    """Train a model on records.
+
+    RECORDS is a folder that make-tfrecords wrote. The best model on the validation scans is kept; a call that was
+    interrupted goes on with --resume. KERAS_BACKEND=jax trains under JAX.
+
+    \b
+    Example:
+        plankton train tfrecords/pointb --out runs/unet --preset default
+    """
+    config = options.build_config(TrainConfig, settings, config_file, PRESETS[preset])
+    output.prepare(flags.quiet, backend=None)
+    from plankton_keras import devices, training
+    from plankton_keras.data.records import read_manifest
+    from plankton_keras.files import claim_folder, write_json
+    from plankton_keras.models import build_model
+    from plankton_keras.runs import Run
+
+    manifest = read_manifest(records)
+    steps = config.steps_per_epoch or -(-manifest.patches("train") // config.batch_size)
+    config = replace(config, steps_per_epoch=steps, window=min(config.window, manifest.patch_size))
+    precision = devices.prepare(config.precision, config.seed)
+    model = build_model(config, len(manifest.classes))
+    if flags.dry_run:
+        _say_cost(model, config, manifest, flags.json)
+        return
+    run = Run(claim_folder(out, flags.overwrite, flags.resume))
+    _keep_settings(run, config)
+    weights = None
+    if config.class_weights == "balanced":
+        from plankton_keras.losses import balanced_weights
+
+        weights = balanced_weights(manifest.class_share.values())
+    training.compile_model(model, config, weights)
+    datasets, board = _datasets(records, manifest, config, run)
+    output.say(
+        f"{config.model}, {model.count_params() / 1e6:.2f} M parameters, {precision}; "
+        f"{manifest.patches('train')} patches, {steps} batches an epoch",
+        flags.quiet,
+    )
+    history = training.fit(model, datasets, config, run, [board], None if flags.quiet else _report(config))
+    result = training.finish(history, config, _provenance(records, manifest, precision))
+    write_json(run.metrics, {"out": str(out), **result})
+    lines = [
+        f"{config.model}: best epoch {result['best_epoch']} of {result['epochs']}, "
+        f"val F1 {result['val']['f1']:.3f} (precision {result['val']['precision']:.3f}, "
+        f"recall {result['val']['recall']:.3f}) at threshold {result['val']['threshold']:.2f}",
+        f"{output.duration(result['seconds'])}, {result['patches_per_second']:.1f} patches/s",
+        f"Curves and pictures: tensorboard --logdir {run.logs}",
+        f"Next: plankton evaluate {out} SCANS --out evaluations/NAME",
+    ]
+    output.finish({"out": str(out), **result}, lines, flags.json)
+
+
+def _keep_settings(run, config):
+    """Saves the settings of a new run; refuses to go on with others."""
+    from plankton_keras.errors import ArtefactError
+    from plankton_keras.files import write_json
+
+    if run.config.is_file() and run.read_config() != config:
+        raise ArtefactError(
+            f"{run.folder} was begun with other settings.", f"those of {run.config}.", f"add --config {run.config}."
+        )
+    write_json(run.config, config.to_json())
+
+
+def _datasets(records, manifest, config, run):
+    """Makes the datasets and the TensorBoard callback, for the epochs that are still to do."""
+    from plankton_keras.data.dataset import Stream, evaluation_dataset, training_dataset
+    from plankton_keras.tensorboard import Board
+    from plankton_keras.training import History
+
+    done = len(History(run).rows)
+    stream = Stream(
+        batch_size=config.batch_size,
+        window=config.window,
+        augmentation=config.augmentation,
+        seed=config.seed,
+        first_step=done * config.steps_per_epoch,
+    )
+    training = training_dataset(records, manifest, stream)
+    per_batch = max(1, config.batch_size * config.window**2 // manifest.patch_size**2)
+    validation = evaluation_dataset(records, manifest, "val", per_batch)
+    return (training, validation), Board(run.logs, training, validation, first_epoch=done)
+
+
+def _provenance(records, manifest, precision):
+    """Gathers what the run was made of."""
+    import keras
+
+    from plankton_keras import schema
+    from plankton_keras.files import sha256
+    from plankton_keras.runs import now, versions
+
+    dpis = {source.dpi for source in manifest.sources}
+    return {
+        "created": now(),
+        "command": ["plankton", *sys.argv[1:]],
+        "versions": versions(),
+        "backend": keras.config.backend(),
+        "precision": precision,
+        "records": str(records),
+        "manifest_sha256": sha256(Path(records) / schema.MANIFEST),
+        "classes": list(manifest.classes),
+        "target": manifest.target,
+        "dpi": dpis.pop() if len(dpis) == 1 else None,
+        "training_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "train"},
+    }
+
+
+def _report(config):
+    """Makes the function that prints a line an epoch."""
+
+    def report(history):
+        row, best = history.rows[-1], history.best
+        left = (config.epochs - len(history.rows)) * row["seconds"]
+        output.say(
+            f"epoch {int(row['epoch'])}/{config.epochs}  loss {row['loss']:.3f}  val_f1 {row['val_f1']:.3f} "
+            f"(best {best['val_f1']:.3f} at {int(best['epoch'])})  {row['seconds']:.0f} s  eta {output.duration(left)}"
+        )
+
+    return report
+
+
+def _say_cost(model, config, manifest, as_json):
+    """Says what the training would take, from three timed steps on random pixels."""
+    import time
+
+    import numpy as np
+
+    from plankton_keras import training
+
+    training.compile_model(model, config)
+    shape = (config.batch_size, config.window, config.window, 1)
+    images, masks = np.random.default_rng(0).uniform(0, 255, shape).astype("float32"), np.zeros(shape, "uint8")
+    model.train_on_batch(images, masks)
+    started = time.monotonic()
+    for _ in range(3):
+        model.train_on_batch(images, masks)
+    seconds = (time.monotonic() - started) / 3 * config.steps_per_epoch * config.epochs
+    plan = {
+        "model": config.model,
+        "parameters": model.count_params(),
+        "patches": manifest.patches("train"),
+        "steps": config.steps_per_epoch * config.epochs,
+        "seconds": round(seconds),
+    }
+    lines = [f"{name}: {value}" for name, value in plan.items() if name != "seconds"]
+    output.finish(plan, [*lines, f"about {output.duration(seconds)}; nothing written"], as_json)

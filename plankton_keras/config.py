@@ -1,0 +1,232 @@
+"""Every setting, its default and its range. The command line reads its options here; a run saves them as config.json.
+
+Each setting says what it is in `help`; ranges and choices are checked when a config is made.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plankton_keras.errors import SettingError, did_you_mean
+
+# Models halve their input up to six times, so every window is a multiple of this many pixels.
+STRIDE = 64
+MODELS = ("unet", *(f"efficientnet_b{index}_unet" for index in range(5)))
+
+
+def setting(default, help, low=None, high=None, choices=None, multiple=None):
+    """Declares a setting of a config.
+
+    Args:
+        default: Value where the user says nothing; its type is the setting's type.
+        help: One sentence for `--help`.
+        low: Smallest legal value, or None.
+        high: Largest legal value, or None.
+        choices: The legal words, or None.
+        multiple: What the value must be a multiple of, or None.
+
+    Returns:
+        A dataclass field.
+    """
+    rules = {"help": help, "low": low, "high": high, "choices": choices, "multiple": multiple}
+    return field(default=default, metadata=rules)
+
+
+def _broken_rule(value, rules):
+    """Words the rule of a setting that a value breaks; None if it keeps them."""
+    if rules["choices"]:
+        return None if value in rules["choices"] else f"one of {', '.join(rules['choices'])}."
+    low, high, multiple = rules["low"], rules["high"], rules["multiple"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        return f"a number at least {low}." if high is None else f"a number from {low} to {high}."
+    if multiple and value % multiple:
+        return f"a multiple of {multiple}, such as {max(low, round(value / multiple) * multiple)}."
+    return None
+
+
+class Config:
+    """What all configs do: check themselves, and go to JSON and back."""
+
+    def __post_init__(self):
+        """Checks each setting against its rules.
+
+        Raises:
+            SettingError: If a setting breaks one, with the name of its flag.
+        """
+        for item in dataclasses.fields(self):
+            value, rules = getattr(self, item.name), item.metadata
+            wanted = None if value is None else _broken_rule(value, rules)
+            if wanted:
+                flag = "--" + item.name.replace("_", "-")
+                hint = did_you_mean(value, rules["choices"]) if rules["choices"] else ""
+                raise SettingError(f"{flag} is {value!r}.{hint}", wanted, f"choose another {flag}.")
+
+    def to_json(self):
+        """Gives the settings as a dictionary of plain values.
+
+        Example:
+
+        >>> RecordsConfig(patch_size=256).to_json()["patch_size"]
+        256
+        """
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def names(cls):
+        """Gives the names of the settings, in order."""
+        return [item.name for item in dataclasses.fields(cls)]
+
+    @classmethod
+    def from_json(cls, values, source="the settings"):
+        """Makes a config of a dictionary, such as an earlier run saved.
+
+        Args:
+            values: Settings by name; the others keep their defaults.
+            source: Where the values come from, for the error.
+
+        Raises:
+            SettingError: If a name is unknown or a value is out of range.
+
+        Example:
+
+        >>> TrainConfig.from_json({"epoch": 3})
+        Traceback (most recent call last):
+        plankton_keras.errors.SettingError: the settings: there is no setting 'epoch'. Did you mean "epochs"?
+        Expected: the names that `plankton train --help` lists, with _ for -.
+        Fix: correct or remove it.
+        """
+        for name in values:
+            if name not in cls.names():
+                raise SettingError(
+                    f"{source}: there is no setting {name!r}.{did_you_mean(name, cls.names())}",
+                    f"the names that `plankton {cls.command} --help` lists, with _ for -.",
+                    "correct or remove it.",
+                )
+        return cls(**values)
+
+    @classmethod
+    def values_of_file(cls, path):
+        """Reads the settings that a JSON file gives; a run's config.json is such a file.
+
+        Args:
+            path: A JSON file with one object.
+
+        Returns:
+            A dictionary.
+
+        Raises:
+            SettingError: If the file is missing or no JSON object.
+        """
+        fix = "give a config.json that an earlier run saved."
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingError(f"--config {path} cannot be read: {error}.", "a JSON file.", fix) from None
+        if not isinstance(values, dict):
+            raise SettingError(f"--config {path} holds a {type(values).__name__}.", "a JSON object.", fix)
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsConfig(Config):
+    """How scans and masks become records."""
+
+    command = "make-tfrecords"
+
+    patch_size: int = setting(512, "Side of the patches in pixels.", low=64, high=4096, multiple=STRIDE)
+    target: str = setting("living", "The classes: 'living', 'taxa', or a CSV file with the columns id,class.")
+    living_from: int = setting(8, "Lowest living id of a mask where no taxa.csv says it.", low=1, high=65535)
+    min_objects: int = setting(20, "Objects that a taxon needs to be a class of --target taxa.", low=1)
+    ground_keep: float = setting(0.1, "Share of the training patches without any object to keep.", low=0.0, high=1.0)
+    val_fraction: float = setting(
+        0.2, "Share of the scans for validation where there are no train/ and val/ folders.", low=0.0, high=0.9
+    )
+    gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+    patches_per_shard: int = setting(256, "Patches in a shard, about.", low=1)
+    seed: int = setting(0, "Decides the split and the empty patches kept.", low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """How a model is built and trained."""
+
+    command = "train"
+
+    model: str = setting("unet", "The network.", choices=MODELS)
+    width: int = setting(16, "Channels of the first level of a unet.", low=4, high=128)
+    depth: int = setting(6, "Levels of a unet.", low=2, high=6)
+    full_resolution: bool = setting(False, "Build the unet without its half-resolution stem: 4 times slower.")
+    weights: str = setting(
+        "auto", "Start of an encoder: auto, imagenet, none, or a file of keras.applications weights."
+    )
+    epochs: int = setting(10, "Number of epochs.", low=1)
+    steps_per_epoch: int = setting(150, "Batches an epoch; 0 is one pass over the records.", low=0)
+    batch_size: int = setting(4, "Patches a batch.", low=1)
+    window: int = setting(384, "Side of the training window cut from each patch.", low=64, high=4096, multiple=STRIDE)
+    learning_rate: float = setting(2e-3, "Peak of the learning rate (AdamW, warm-up, cosine decay).", low=0.0)
+    weight_decay: float = setting(4e-3, "Decay of the weights (AdamW).", low=0.0)
+    loss: str = setting("bce_dice", "The loss.", choices=("bce_dice", "focal", "tversky"))
+    class_weights: str = setting(
+        "none", "Weights of the classes in the loss: none, or balanced by their share.", choices=("none", "balanced")
+    )
+    augmentation: str = setting("light", "Strength of the augmentation.", choices=("none", "light", "strong"))
+    patience: int = setting(0, "Epochs without a better validation F1 before training stops; 0 never stops.", low=0)
+    precision: str = setting(
+        "auto",
+        "Arithmetic; auto is float32 on CPU and mixed on GPU.",
+        choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    seed: int = setting(0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1)
+
+
+# What `--preset` changes of the defaults above; time and score of each stand in docs/experiments.md.
+PRESETS = {
+    "quick": {"epochs": 10, "steps_per_epoch": 40},
+    "default": {},
+    "best": {"epochs": 60, "steps_per_epoch": 0, "augmentation": "strong", "width": 32},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(Config):
+    """How a whole scan is predicted."""
+
+    command = "predict"
+
+    tile: int = setting(1024, "Side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE)
+    context: int = setting(128, "Pixels that a window sees beyond what it owns.", low=0, high=2048)
+    batch_size: int = setting(1, "Windows a call.", low=1)
+    threshold: float | None = setting(
+        None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
+    )
+    min_area: int = setting(60, "Objects of fewer pixels are dropped.", low=0)
+    probabilities: bool = setting(False, "Also write STEM_probability.tif (uint8, 255 = 1).")
+    gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+
+
+def parse_gray_range(text):
+    """Reads LOW:HIGH.
+
+    Args:
+        text: Two whole numbers with a colon, or "".
+
+    Returns:
+        `(low, high)` with `low < high`, or None for "".
+
+    Raises:
+        SettingError: If it is anything else.
+
+    Example:
+
+    >>> parse_gray_range("599:50043")
+    (599, 50043)
+    """
+    if not text:
+        return None
+    low, _, high = text.partition(":")
+    if not (low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
+        raise SettingError(
+            f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
+        )
+    return int(low), int(high)

@@ -1,0 +1,1 @@
+"""Records and datasets: the zone where TensorFlow and KerasCV are at home."""

@@ -1,0 +1,211 @@
+"""Augmentation of training batches: image and mask move in one resampling, then the image alone changes its looks.
+
+The only file that knows KerasCV. The layers are KerasCV's own kind, but draw from a seed that comes with the batch
+instead of a stateful generator, so that batches can be made in parallel and a resumed run sees the very same ones.
+"""
+
+from dataclasses import dataclass
+
+import keras_cv
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far each draw may go.
+
+    Attributes:
+        flips: Whether to flip and to turn by quarters.
+        degrees: Largest free rotation to either side.
+        zoom: Largest relative change of scale.
+        shear: Largest shear, as a tangent.
+        brightness: Largest shift in gray levels.
+        contrast: Largest relative change of contrast about the image's mean.
+        blur: Largest share of a 5x5 Gaussian blur.
+        noise: Largest standard deviation of the noise in gray levels.
+    """
+
+    flips: bool = False
+    degrees: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+
+STRENGTHS = {
+    "none": Strength(),
+    "light": Strength(flips=True, degrees=15, zoom=0.1, brightness=10, contrast=0.1),
+    "strong": Strength(flips=True, degrees=180, zoom=0.3, shear=0.1, brightness=20, contrast=0.25, blur=0.6, noise=4.0),
+}
+
+
+def _uniform(seed, salt, shape, low, high):
+    """Draws uniformly from a seed of two numbers; each salt is a stream of its own."""
+    return tf.random.stateless_uniform(shape, seed=tf.random.fold_in(seed, salt), minval=low, maxval=high)
+
+
+class _SeededLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
+    """A KerasCV layer whose `labels` are the seed of the batch, two integers an image, handed on unchanged."""
+
+    def __init__(self, strength, **kwargs):
+        # KerasCV's own generator stays unused; without a seed it would ask for a global one.
+        super().__init__(seed=1, **kwargs)
+        self.strength = strength
+
+    def augment_labels(self, labels, transformations, **kwargs):
+        return labels
+
+
+class RandomGeometry(_SeededLayer):
+    """Cuts a window around something dark and flips, turns, zooms and shears it, in one resampling.
+
+    Most of a scan is bare ground. Windows are therefore centred near dark places, whether living or not: the label does
+    not enter. Beyond a patch's edge both image and mask are mirrored, so that nothing is erased in one and kept in the
+    other.
+
+    Args:
+        strength: A `Strength`.
+        window: Side of the window in pixels.
+
+    Call arguments:
+        inputs: Dictionary of `images` float32 `(batch, size, size, 1)`, `segmentation_masks` of the same shape and
+            `labels` int32 `(batch, 2)`, the seed.
+    """
+
+    def __init__(self, strength, window, **kwargs):
+        super().__init__(strength, **kwargs)
+        self.window = window
+
+    def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
+        """Draws the eight parameters of the map from window to patch: `(batch, 8)`."""
+        seed, strength = tf.cast(labels[0], tf.int32), self.strength
+        one = (batch_size,)
+        angle = _uniform(seed, 0, one, -strength.degrees, strength.degrees) * (3.14159265 / 180)
+        flip = tf.ones(one)
+        if strength.flips:
+            angle += tf.floor(_uniform(seed, 1, one, 0.0, 4.0)) * (3.14159265 / 2)
+            flip = tf.sign(_uniform(seed, 2, one, -1.0, 1.0))
+        scale = tf.exp(_uniform(seed, 3, one, -strength.zoom, strength.zoom))
+        shear = _uniform(seed, 4, one, -strength.shear, strength.shear)
+        cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+        a, b, c, d = cos * flip, cos * shear - sin, sin * flip, sin * shear + cos
+        row, column = self._centers(images, seed)
+        middle = (self.window - 1) / 2
+        left, top = column - (a + b) * middle, row - (c + d) * middle
+        return tf.stack([a, b, left, c, d, top, tf.zeros(one), tf.zeros(one)], axis=1)
+
+    def _centers(self, images, seed):
+        """Chooses the centre of each window in pixels of the patch: rows and columns, `(batch,)` each."""
+        size, window = images.shape[1], self.window
+        if size <= window:
+            middle = tf.fill((tf.shape(images)[0],), (size - 1) / 2)
+            return middle, middle
+        cells = 16
+        step = size // cells
+        small = tf.nn.avg_pool2d(images, step, step, "VALID")[..., 0]
+        darkness = tf.nn.relu(tf.reduce_mean(images, axis=(1, 2))[:, None] - small - 4.0)
+        logits = tf.math.log(tf.reshape(darkness, (-1, cells * cells)) + 0.02)
+        noise = -tf.math.log(-tf.math.log(_uniform(seed, 5, tf.shape(logits), 1e-6, 1.0)))
+        chosen = tf.argmax(logits + noise, axis=1, output_type=tf.int32)
+        cell = tf.stack([chosen // cells, chosen % cells])
+        jitter = _uniform(seed, 6, tf.shape(cell), -window / 3, window / 3)
+        center = (tf.cast(cell, tf.float32) + 0.5) * step + jitter
+        center = tf.clip_by_value(center, (window - 1) / 2, size - 1 - (window - 1) / 2)
+        return center[0], center[1]
+
+    def _resample(self, images, transformations, interpolation):
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=transformations,
+            output_shape=(self.window, self.window),
+            fill_value=0.0,
+            interpolation=interpolation,
+            fill_mode="REFLECT",
+        )
+
+    def augment_images(self, images, transformations, **kwargs):
+        """Resamples bilinearly."""
+        return self._resample(images, transformations, "BILINEAR")
+
+    def augment_segmentation_masks(self, segmentation_masks, transformations, **kwargs):
+        """Resamples by nearest neighbour, so that no new value appears."""
+        return self._resample(segmentation_masks, transformations, "NEAREST")
+
+
+class RandomPhotometry(_SeededLayer):
+    """Changes contrast, brightness, sharpness and noise of the image; the mask stays as it is.
+
+    Args:
+        strength: A `Strength`.
+
+    Call arguments:
+        inputs: As for `RandomGeometry`.
+    """
+
+    def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
+        """Hands on the seed, from which `augment_images` draws."""
+        return tf.cast(labels, tf.int32)
+
+    def augment_images(self, images, transformations, **kwargs):
+        """Gives float32 images, values 0..255."""
+        seed, strength = transformations[0], self.strength
+        one = (tf.shape(images)[0], 1, 1, 1)
+        if strength.blur:
+            share = _uniform(seed, 10, one, 0.0, strength.blur)
+            images += share * (_blurred(images) - images)
+        mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+        contrast = 1 + _uniform(seed, 11, one, -strength.contrast, strength.contrast)
+        brightness = _uniform(seed, 12, one, -strength.brightness, strength.brightness)
+        images = (images - mean) * contrast + mean + brightness
+        if strength.noise:
+            sigma = _uniform(seed, 13, one, 0.0, strength.noise)
+            images += sigma * tf.random.stateless_normal(tf.shape(images), seed=tf.random.fold_in(seed, 14))
+        return tf.clip_by_value(images, 0.0, 255.0)
+
+    def augment_segmentation_masks(self, segmentation_masks, transformations, **kwargs):
+        """Gives the masks back."""
+        return segmentation_masks
+
+
+def _blurred(images):
+    """Blurs by the binomial kernel 1 4 6 4 1 in both directions, mirrored at the edges."""
+    line = tf.constant([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = tf.reshape(line[:, None] * line[None], (5, 5, 1, 1))
+    padded = tf.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), "REFLECT")
+    return tf.nn.conv2d(padded, kernel, 1, "VALID")
+
+
+def augmenter(strength_name, window):
+    """Makes the function that augments a batch.
+
+    Args:
+        strength_name: A key of `STRENGTHS`.
+        window: Side of the training window in pixels.
+
+    Returns:
+        A function of `(images, masks, seed)`: float32 images `(batch, size, size, 1)`, values 0..255, uint8 masks of
+        the same shape, and two integers, to `(images, masks)` of the window's size in the same types. The same seed
+        gives the same batch.
+
+    Example:
+
+    >>> augment = augmenter("strong", window=64)
+    >>> images, masks = augment(tf.fill((2, 128, 128, 1), 220.0), tf.zeros((2, 128, 128, 1), tf.uint8), (0, 1))
+    >>> images.shape, masks.dtype
+    (TensorShape([2, 64, 64, 1]), tf.uint8)
+    """
+    strength = STRENGTHS[strength_name]
+    # Half precision, which the global policy may ask of layers, would spoil pixels and coordinates.
+    layers = [RandomGeometry(strength, window, dtype="float32"), RandomPhotometry(strength, dtype="float32")]
+
+    def augment(images, masks, seed):
+        seeds = tf.tile(tf.cast(tf.stack(seed), tf.int32)[None], (tf.shape(images)[0], 1))
+        batch = {"images": images, "segmentation_masks": tf.cast(masks, tf.float32), "labels": seeds}
+        for layer in layers:
+            batch = layer(batch)
+        return batch["images"], tf.cast(batch["segmentation_masks"], masks.dtype)
+
+    return augment

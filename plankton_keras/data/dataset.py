@@ -1,0 +1,116 @@
+"""Shards to batches: interleave, shuffle, parse, batch, augment, prefetch.
+
+A training dataset is one endless stream that can start at any step: a resumed run sees the batches that an undisturbed
+one would.
+"""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from plankton_keras import schema
+from plankton_keras.data.augment import augmenter
+from plankton_keras.data.records import FEATURES, check_shards
+
+# Records shuffled together: a shard holds a few hundred, so that this many mix several shards in some 50 MB.
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a training stream starts and what it is made of.
+
+    Attributes:
+        batch_size: Patches a batch.
+        window: Side of the training window in pixels.
+        augmentation: A key of `augment.STRENGTHS`.
+        seed: Decides order and augmentation.
+        first_step: Number of batches to leave out at the start.
+    """
+
+    batch_size: int
+    window: int
+    augmentation: str
+    seed: int
+    first_step: int = 0
+
+
+def parse(record, size):
+    """Parses a record inside a `tf.data` graph.
+
+    Args:
+        record: Scalar string tensor.
+        size: Side of the patch in pixels.
+
+    Returns:
+        `(image, mask)`: float32 `(size, size, 1)`, values 0..255, and uint8 class indices of the same shape.
+    """
+    fields = tf.io.parse_single_example(record, FEATURES)
+    image = tf.ensure_shape(tf.io.decode_png(fields[schema.IMAGE], channels=1), (size, size, 1))
+    mask = tf.ensure_shape(tf.io.decode_png(fields[schema.MASK], channels=1), (size, size, 1))
+    return tf.cast(image, tf.float32), mask
+
+
+def training_dataset(folder, manifest, stream):
+    """Makes the endless stream of augmented training batches.
+
+    Args:
+        folder: The records folder.
+        manifest: Its manifest.
+        stream: A `Stream`.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, window, window, 1)`, values 0..255, and uint8 class
+        indices of the same shape. Each pass over the records has an order of its own.
+    """
+    files = [str(path) for path in check_shards(folder, manifest, "train")]
+    patches = manifest.patches("train")
+    first = stream.first_step * stream.batch_size
+
+    # `Dataset.shuffle` takes no seed that changes from pass to pass, so blocks are shuffled statelessly.
+    def one_pass(number):
+        seed = tf.stack([tf.constant(stream.seed, tf.int64), number])
+        order = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(tf.constant(files), seed))
+        # A fixed order of interleaving keeps the stream the same whatever the number of threads.
+        records = order.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=4, deterministic=True)
+        return records.batch(BLOCK).enumerate().flat_map(lambda index, block: shuffled(block, seed, index))
+
+    def shuffled(block, seed, index):
+        keys = tf.random.fold_in(seed, index)
+        return tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(block, keys))
+
+    augment = augmenter(stream.augmentation, stream.window)
+    return (
+        tf.data.Dataset.counter(start=first // patches)
+        .flat_map(one_pass)
+        .skip(first % patches)
+        .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(stream.batch_size, drop_remainder=True)
+        .enumerate(start=stream.first_step)
+        .map(
+            lambda step, batch: augment(*batch, (tf.cast(stream.seed, tf.int64), step)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_dataset(folder, manifest, split, batch_size):
+    """Makes one pass over a split, in order and as it is.
+
+    Args:
+        folder: The records folder.
+        manifest: Its manifest.
+        split: Name of the split.
+        batch_size: Patches a batch; the last may have fewer.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, masks)` as in `training_dataset`, with the size of the patches.
+    """
+    files = [str(path) for path in check_shards(folder, manifest, split)]
+    return (
+        tf.data.TFRecordDataset(files)
+        .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )

@@ -1,0 +1,148 @@
+"""What a path is: a scan, or something that plankton_keras wrote. 
+
+Reads only the small files, never a model or a shard.
+"""
+
+from pathlib import Path
+
+from plankton_keras import export, schema
+from plankton_keras.errors import ArtefactError, InputError
+from plankton_keras.files import read_json
+from plankton_keras.runs import Run
+
+REWRITE = "write it again with the command that made it."
+
+
+def describe(path):
+    """Describes a path.
+
+    Args:
+        path: A file or folder.
+
+    Returns:
+        A dictionary that starts with `kind` and ends with the `next` command.
+
+    Raises:
+        InputError: If a file is no image.
+        ArtefactError: If a folder is nothing that is known.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _scan(path)
+    if (path / schema.MANIFEST).is_file():
+        return _records(path)
+    if (path / "config.json").is_file():
+        return _run(Run(path))
+    if (path / "prediction.json").is_file():
+        return _predictions(path)
+    version = path if (path / export.METADATA).is_file() else path / str(max(export.numbers(path), default=0))
+    if (version / export.METADATA).is_file():
+        return _export(version)
+    return _scans(path)
+
+
+def _scan(path):
+    from plankton_keras.scans import open_image
+
+    with open_image(path) as image:
+        return {
+            "kind": "image",
+            "path": str(path),
+            "format": image.format,
+            "width_px": image.width,
+            "height_px": image.height,
+            "megapixels": round(image.width * image.height / 1e6, 2),
+            "channels": image.channels,
+            "dtype": str(image.dtype),
+            "dpi": image.dpi,
+            "pixel_mm": round(25.4 / image.dpi, 7) if image.dpi else None,
+            "next": f"plankton predict RUN {path} --out predictions/NAME",
+        }
+
+
+def _scans(path):
+    from plankton_keras.scans import find_pairs
+
+    try:
+        pairs = find_pairs(path)
+    except InputError as error:
+        raise ArtefactError(
+            f"{path} is nothing that plankton knows.",
+            "a scan, a folder of scans, records, a run, an export or predictions.",
+            "check the path.",
+        ) from error
+    return {
+        "kind": "scans",
+        "path": str(path),
+        "scans": len(pairs),
+        "with_mask": sum(pair.mask is not None for pair in pairs),
+        "splits": sorted({pair.split for pair in pairs if pair.split}),
+        "next": f"plankton make-tfrecords {path} --out tfrecords/NAME",
+    }
+
+
+def _records(path):
+    manifest = schema.Manifest.from_json(read_json(path / schema.MANIFEST, REWRITE), path / schema.MANIFEST)
+    return {
+        "kind": "records",
+        "path": str(path),
+        "format_version": manifest.version,
+        "patch_size": manifest.patch_size,
+        "classes": list(manifest.classes),
+        "class_share": manifest.class_share,
+        "patches": {split: manifest.patches(split) for split in manifest.splits},
+        "scans": {split: [s.stem for s in manifest.sources if s.split == split] for split in manifest.splits},
+        "megabytes": round(sum(shard.bytes for shards in manifest.splits.values() for shard in shards) / 1e6, 1),
+        "settings": manifest.settings,
+        "next": f"plankton train {path} --out runs/NAME",
+    }
+
+
+def _run(run):
+    config = run.read_config()
+    if not run.metrics.is_file():
+        return {
+            "kind": "run, not finished",
+            "path": str(run.folder),
+            "settings": config.to_json(),
+            "next": f"plankton train RECORDS --out {run.folder} --config {run.config} --resume",
+        }
+    provenance = run.read_provenance()
+    return {
+        "kind": "run",
+        "path": str(run.folder),
+        "model": config.model,
+        "classes": provenance["classes"],
+        "threshold": run.read_threshold(),
+        "val": read_json(run.metrics, REWRITE)["val"],
+        "records": provenance["records"],
+        "created": provenance["created"],
+        "settings": config.to_json(),
+        "next": f"plankton evaluate {run.folder} {provenance['records']} --out evaluations/NAME",
+    }
+
+
+def _export(version):
+    metadata = read_json(version / export.METADATA, REWRITE)
+    names = ("model", "classes", "threshold", "tile", "context", "dpi", "max_difference", "model_sha256", "created")
+    return {
+        "kind": "export",
+        "path": str(version),
+        **{name: metadata[name] for name in names},
+        "next": f"plankton predict {version} SCANS --out predictions/NAME",
+    }
+
+
+def _predictions(path):
+    content = read_json(path / "prediction.json", REWRITE)
+    return {
+        "kind": "predictions",
+        "path": str(path),
+        "status": content["status"],
+        "model": content["model"],
+        "threshold": content["threshold"],
+        "classes": content["classes"],
+        "scans": [f"{entry['scan']}: {entry['objects']} objects" for entry in content["scans"]],
+        "failed": content["failed"],
+        "next": f"look at {path}/*_overlay.jpg",
+    }

@@ -1,0 +1,343 @@
+"""Scores of pixels and objects as plain dictionaries, from counts that add up over scans; and the threshold baseline.
+
+Foreground is every class but 0. Thresholds are fitted on validation only.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from plankton_keras.data.records import read_manifest, rebuild_scans
+from plankton_keras.errors import InputError
+from plankton_keras.files import sha256
+from plankton_keras.objects import BandLabeler
+from plankton_keras.patches import lookup_table
+from plankton_keras.scans import find_pairs, open_pair
+from plankton_keras.tiles import Window
+
+BAND = 1024
+IOU = 0.5
+
+
+def ratio(part, whole):
+    """Divides counts; nothing out of nothing is 0."""
+    return float(part / whole) if whole else 0.0
+
+
+def scores_of_counts(found, false, missed, true_negative=0):
+    """Gives the scores that follow from four counts.
+
+    Args:
+        found: True positives.
+        false: False positives.
+        missed: False negatives.
+        true_negative: True negatives.
+
+    Returns:
+        A dictionary of `accuracy, precision, recall, f1, iou`, each 0..1.
+
+    Example, with precision 6/8 and recall 6/9:
+
+    >>> {name: round(score, 3) for name, score in scores_of_counts(6, 2, 3, 9).items()}
+    {'accuracy': 0.75, 'precision': 0.75, 'recall': 0.667, 'f1': 0.706, 'iou': 0.545}
+    """
+    return {
+        "accuracy": ratio(found + true_negative, found + false + missed + true_negative),
+        "precision": ratio(found, found + false),
+        "recall": ratio(found, found + missed),
+        "f1": ratio(2 * found, 2 * found + false + missed),
+        "iou": ratio(found, found + false + missed),
+    }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A scan with a known truth, opened when its turn comes.
+
+    Attributes:
+        stem: Name of the scan.
+        digest: SHA-256 of the scan's file.
+        opened: Function of a `taxa.Target` to a context manager of `(scan, read_truth)`: an open scan, and a function
+            of a `Window` to uint8 class indices.
+    """
+
+    stem: str
+    digest: str
+    opened: Callable
+
+
+class ArrayScan:
+    """An array with the interface of an open `scans.Scan`.
+
+    Args:
+        stem: Name of the scan.
+        pixels: uint8 `(height, width)`.
+    """
+
+    def __init__(self, stem, pixels):
+        self.stem, self._pixels = stem, pixels
+        self.height, self.width = pixels.shape
+
+    def read(self, window):
+        """Gives the pixels of a window."""
+        return np.asarray(self._pixels[window.slices])
+
+
+def truths_of_pairs(folder, split, masks=None):
+    """Finds scan/mask pairs to score.
+
+    Args:
+        folder: A folder of pairs; with sub-folders of splits only `split` is taken.
+        split: Name of the split.
+        masks: Folder of the masks, or None.
+
+    Returns:
+        A list of `Truth`.
+
+    Raises:
+        InputError: If there is nothing to score.
+    """
+    pairs = [pair for pair in find_pairs(folder, masks) if pair.split in (None, split) and pair.mask is not None]
+    if not pairs:
+        raise InputError(
+            f"{folder} has no masks in the split {split!r}.", "scan/mask pairs.", "choose another --split."
+        )
+
+    def opener(pair):
+        @contextlib.contextmanager
+        def opened(target):
+            scan, mask = open_pair(pair)
+            with scan, mask:
+                table = lookup_table(target, mask.ids(), mask.path)
+                yield scan, lambda window: table[mask.read(window)]
+
+        return opened
+
+    return [Truth(pair.stem, sha256(pair.scan), opener(pair)) for pair in pairs]
+
+
+def truths_of_records(folder, split):
+    """Takes the scans of a records folder to score; they are put together from their patches.
+
+    Args:
+        folder: A records folder.
+        split: Name of the split.
+
+    Returns:
+        A list of `Truth`; its scans are in the classes of the records, whatever the target.
+
+    Raises:
+        ArtefactError: If the records are damaged or have no such split.
+    """
+    manifest = read_manifest(folder)
+    scans = rebuild_scans(folder, manifest, split)
+
+    def opener(stem):
+        @contextlib.contextmanager
+        def opened(_):
+            image, mask = scans[stem]
+            yield ArrayScan(stem, image), lambda window: np.asarray(mask[window.slices])
+
+        return opened
+
+    return [
+        Truth(source.stem, source.scan_sha256, opener(source.stem))
+        for source in manifest.sources
+        if source.split == split
+    ]
+
+
+@dataclass
+class ObjectCounts:
+    """Objects of truth and prediction matched one to one at IoU above 0.5, where no object can match two.
+
+    Attributes:
+        matched: IoU of each matched pair.
+        predicted: Number of predicted objects.
+        true: Number of true objects.
+        ranking: `(score, matched)` of each predicted object.
+    """
+
+    matched: list = field(default_factory=list)
+    predicted: int = 0
+    true: int = 0
+    ranking: list = field(default_factory=list)
+
+    def scores(self):
+        """Gives `precision, recall, f1, ap50, pq` (Kirillov et al. 2019, arXiv 1801.00868), each 0..1."""
+        found, false, missed = len(self.matched), self.predicted - len(self.matched), self.true - len(self.matched)
+        scores = scores_of_counts(found, false, missed)
+        hits = np.array([hit for _, hit in sorted(self.ranking, reverse=True)], float)
+        precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+        # The best precision at this recall or a higher one, as in Pascal VOC.
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        return {
+            **{name: scores[name] for name in ("precision", "recall", "f1")},
+            "ap50": ratio((envelope * hits).sum(), self.true),
+            "pq": ratio(sum(self.matched), found + (false + missed) / 2),
+        }
+
+
+@dataclass
+class Counts:
+    """What is counted of one or more scans.
+
+    Attributes:
+        confusion: int64 `(classes, classes)`: pixels by true and predicted class.
+        objects: The `ObjectCounts`.
+    """
+
+    confusion: np.ndarray
+    objects: ObjectCounts = field(default_factory=ObjectCounts)
+
+    @classmethod
+    def of(cls, num_classes):
+        """Makes empty counts."""
+        return cls(np.zeros((num_classes, num_classes), np.int64))
+
+    def add(self, other):
+        """Adds the counts of another scan."""
+        self.confusion = self.confusion + other.confusion
+        self.objects.matched += other.objects.matched
+        self.objects.predicted += other.objects.predicted
+        self.objects.true += other.objects.true
+        self.objects.ranking += other.objects.ranking
+
+    def pixel_scores(self):
+        """Gives the scores of the foreground against class 0."""
+        confusion = self.confusion
+        found, false, missed = confusion[1:, 1:].sum(), confusion[0, 1:].sum(), confusion[1:, 0].sum()
+        return scores_of_counts(found, false, missed, confusion[0, 0])
+
+    def class_scores(self, names):
+        """Gives the scores of each class against all others, by name."""
+        result = {}
+        for index, name in enumerate(names):
+            found = self.confusion[index, index]
+            false, missed = self.confusion[:, index].sum() - found, self.confusion[index].sum() - found
+            result[name] = scores_of_counts(found, false, missed, self.confusion.sum() - found - false - missed)
+        return result
+
+
+def count_pixels(truth, classes, num_classes):
+    """Counts pixels by true and predicted class.
+
+    Args:
+        truth: uint8 array of class indices.
+        classes: uint8 array of the same shape.
+        num_classes: Number of classes.
+
+    Returns:
+        int64 `(classes, classes)`.
+
+    Example:
+
+    >>> count_pixels(np.array([0, 1, 1], np.uint8), np.array([0, 0, 1], np.uint8), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    pairs = truth.astype(np.int64).ravel() * num_classes + classes.ravel()
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def count_scan(read_truth, prediction, num_classes):
+    """Compares a predicted scan with its truth, band by band.
+
+    Args:
+        read_truth: Function of a `Window` to uint8 class indices.
+        prediction: A `prediction.ScanPrediction`.
+        num_classes: Number of classes.
+
+    Returns:
+        The scan's `Counts`.
+    """
+    height, width = prediction.classes.shape
+    counts = Counts.of(num_classes)
+    true_labeler, labeler, overlaps = BandLabeler(num_classes), BandLabeler(num_classes), []
+    for top in range(0, height, BAND):
+        window = Window(top, 0, min(BAND, height - top), width)
+        truth, classes = read_truth(window), np.asarray(prediction.classes[window.slices])
+        counts.confusion += count_pixels(truth, classes, num_classes)
+        true_labels = true_labeler.add(truth)
+        labels = labeler.add(classes, np.asarray(prediction.probability[window.slices]))
+        both = (true_labels > 0) & (labels > 0)
+        pairs, pixels = np.unique(np.stack([true_labels[both], labels[both]]), axis=1, return_counts=True)
+        overlaps.append((pairs, pixels))
+    counts.objects = _match(true_labeler.finish(), labeler.finish(), overlaps)
+    return counts
+
+
+def count_baseline(scan, read_truth):
+    """Counts the pixels of the plain threshold on a scan; objects are not compared.
+
+    Args:
+        scan: An open scan.
+        read_truth: Function of a `Window` to uint8 class indices.
+
+    Returns:
+        `Counts` of two classes: 0, and everything else.
+    """
+    counts, read = Counts.of(2), threshold_baseline(scan)
+    for top in range(0, scan.height, BAND):
+        window = Window(top, 0, min(BAND, scan.height - top), scan.width)
+        counts.confusion += count_pixels((read_truth(window) > 0).astype(np.uint8), read(window), 2)
+    return counts
+
+
+def _match(true_finish, finish, overlaps):
+    """Matches objects by their overlaps, given with provisional labels."""
+    (true_objects, true_final), (objects, final) = true_finish, finish
+    shared = {}
+    for pairs, pixels in overlaps:
+        for pair, count in zip(
+            zip(true_final[pairs[0]].tolist(), final[pairs[1]].tolist(), strict=True), pixels.tolist(), strict=True
+        ):
+            shared[pair] = shared.get(pair, 0) + count
+    matched, hits = [], np.zeros(len(objects), bool)
+    for (true_label, label), both in shared.items():
+        iou = both / (true_objects.areas[true_label - 1] + objects.areas[label - 1] - both)
+        if iou > IOU:
+            matched.append(float(iou))
+            hits[label - 1] = True
+    ranking = list(zip(objects.scores.tolist(), hits.tolist(), strict=True))
+    return ObjectCounts(matched, len(objects), len(true_objects), ranking)
+
+
+def threshold_baseline(scan, darkness=0.95, min_area=120):
+    """Finds what a plain threshold finds: everything darker than the local ground, living or not.
+
+    The local ground is the median over 101 pixels of the scan reduced 8 times; the scan is smoothed over 3x3 pixels.
+
+    Args:
+        scan: An open scan.
+        darkness: Share of the local ground's gray level below which a pixel is dark.
+        min_area: Objects of fewer pixels are dropped.
+
+    Returns:
+        A function of a `Window` to uint8 `(height, width)`, 1 where something dark is. Objects are dropped within the
+        band that is asked for, with 64 pixels around it.
+    """
+    height, width = -(-scan.height // 8), -(-scan.width // 8)
+    small = np.empty((height, width), np.uint8)
+    for top in range(0, height, BAND // 8):
+        bottom = min(top + BAND // 8, height)
+        band = scan.read(Window(top * 8, 0, min(bottom * 8, scan.height) - top * 8, scan.width))
+        small[top:bottom] = cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA)
+    ground = cv2.medianBlur(small, 101)
+
+    def read(window):
+        margin = 64
+        top, bottom = max(0, window.top - margin), min(scan.height, window.bottom + margin)
+        image = cv2.blur(scan.read(Window(top, 0, bottom - top, scan.width)), (3, 3)).astype(np.float32)
+        rows = np.clip((np.arange(top, bottom) + 0.5) / 8 - 0.5, 0, height - 1).astype(np.float32)
+        columns = np.clip((np.arange(scan.width) + 0.5) / 8 - 0.5, 0, width - 1).astype(np.float32)
+        local = cv2.remap(ground, *np.meshgrid(columns, rows), cv2.INTER_LINEAR)
+        dark = (image < darkness * local).astype(np.uint8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
+        large = stats[:, cv2.CC_STAT_AREA] >= min_area
+        large[0] = False
+        return large[labels].astype(np.uint8)[window.top - top : window.bottom - top, window.left : window.right]
+
+    return read

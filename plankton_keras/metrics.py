@@ -1,0 +1,69 @@
+"""Scores that every run reports: over pixels, never averaged over patches, in float32 whatever the precision."""
+
+import keras
+from keras import ops
+
+BINS = 256
+
+
+@keras.saving.register_keras_serializable("plankton_keras")
+class PixelScores(keras.metrics.Metric):
+    """F1, precision, recall, IoU and accuracy of finding the foreground, at the threshold with the best F1.
+
+    Foreground is every class but 0. The metric counts pixels by truth and by probability of the foreground in 256 bins,
+    the same quantisation that predictions are stored in; the scores and the threshold follow from these counts.
+
+    Args:
+        threshold: Fixed threshold 0..1, or None for the one with the best F1.
+
+    Call arguments:
+        y_true: Integer class indices `(batch, height, width, 1)`.
+        y_pred: Logits `(batch, height, width, num_classes)`.
+
+    Example, with 2 pixels found, 1 false and 1 missed, so precision = recall = 2/3 and F1 = 2/3:
+
+    >>> import numpy as np
+    >>> metric = PixelScores(threshold=0.5)
+    >>> metric.update_state(np.array([[[[1], [1], [1], [0]]]]),
+    ...                     np.array([[[[-9.0, 9.0], [-9.0, 9.0], [9.0, -9.0], [-9.0, 9.0]]]]))
+    >>> round(float(metric.result()["f1"]), 3)
+    0.667
+    """
+
+    def __init__(self, threshold=None, name="pixel_scores", **kwargs):
+        super().__init__(name=name, dtype="float32", **kwargs)
+        self.threshold = threshold
+        self.counts = self.add_variable((2, BINS), initializer="zeros", dtype="float32", name="counts")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds the pixels of a batch; weights are not used."""
+        probability = 1.0 - ops.softmax(ops.cast(y_pred, "float32"))[..., 0]
+        bins = ops.cast(ops.round(probability * (BINS - 1)), "int32")
+        truth = ops.cast(ops.squeeze(y_true, -1) > 0, "int32")
+        counts = ops.bincount(ops.reshape(truth * BINS + bins, (-1,)), minlength=2 * BINS)
+        self.counts.assign_add(ops.cast(ops.reshape(counts, (2, BINS)), "float32"))
+
+    def result(self):
+        """Gives the scores and the threshold, each a float32 scalar 0..1; a score without any pixel is 0."""
+        found_or_false = ops.flip(ops.cumsum(ops.flip(self.counts, axis=1), axis=1), axis=1)
+        false, found = found_or_false[0], found_or_false[1]
+        missed = found[0] - found
+        f1 = 2 * found / ops.maximum(2 * found + false + missed, 1.0)
+        best = ops.argmax(f1) if self.threshold is None else round(self.threshold * (BINS - 1))
+        found, false, missed = found[best], false[best], missed[best]
+        return {
+            "f1": f1[best],
+            "precision": found / ops.maximum(found + false, 1.0),
+            "recall": found / ops.maximum(found + missed, 1.0),
+            "iou": found / ops.maximum(found + false + missed, 1.0),
+            "accuracy": 1.0 - (false + missed) / ops.maximum(ops.sum(self.counts), 1.0),
+            "threshold": ops.cast(best, "float32") / (BINS - 1),
+        }
+
+    def reset_state(self):
+        """Forgets the pixels."""
+        self.counts.assign(ops.zeros((2, BINS)))
+
+    def get_config(self):
+        """Gives what rebuilds the metric."""
+        return {**super().get_config(), "threshold": self.threshold}

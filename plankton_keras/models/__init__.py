@@ -1,0 +1,29 @@
+"""The networks, as functional Keras models: gray pixels 0..255 in, float32 logits out."""
+
+from plankton_keras.models.encoders import encoder_unet
+from plankton_keras.models.unet import unet
+
+
+def build_model(config, num_classes):
+    """Builds the network that a config names.
+
+    Args:
+        config: A `config.TrainConfig`.
+        num_classes: Number of classes, class 0 included.
+
+    Returns:
+        A functional `keras.Model`: float32 images `(batch, height, width, 1)`, values 0..255, to float32 logits
+        `(batch, height, width, num_classes)`; height and width are multiples of `config.STRIDE`.
+
+    Raises:
+        SettingError: If the weights do not fit.
+
+    Example:
+
+    >>> from plankton_keras.config import TrainConfig
+    >>> build_model(TrainConfig(model="unet", width=4, depth=3), num_classes=2).name
+    'unet'
+    """
+    if config.model == "unet":
+        return unet(num_classes, width=config.width, depth=config.depth, full_resolution=config.full_resolution)
+    return encoder_unet(config.model.removesuffix("_unet"), num_classes, weights=config.weights)

@@ -1,0 +1,198 @@
+"""Which windows of which scans become patches, and the cutting of them. Whole scans go to splits, never patches.
+
+Decides and cuts; `data.records` writes.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from plankton_keras.errors import InputError
+from plankton_keras.scans import open_mask
+from plankton_keras.taxa import MAX_ID
+from plankton_keras.tiles import Window, tile_rows
+
+# Rows read at once when objects are counted.
+COUNT_BAND = 1024
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A square cut of a scan and its mask.
+
+    Attributes:
+        scan: Stem of the scan.
+        window: Where it was cut, in pixels of the scan.
+        image: uint8 `(size, size)`, 0 black to 255 white.
+        mask: uint8 `(size, size)`, class indices.
+    """
+
+    scan: str
+    window: Window
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def unit_hash(*parts):
+    """Hashes words and numbers to a number in [0, 1), the same on every machine.
+
+    Example:
+
+    >>> 0 <= unit_hash("rg20090114", 512, 0) < 1
+    True
+    """
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def assign_splits(pairs, val_fraction, seed):
+    """Gives each scan without a split one of `train` and `val`.
+
+    Args:
+        pairs: List of `scans.ScanPair`; those with a split keep it.
+        val_fraction: Share of the scans for validation; at least one where there are two or more.
+        seed: Decides which.
+
+    Returns:
+        A list of pairs, all with a split, in the order given.
+
+    Example:
+
+    >>> from plankton_keras.scans import ScanPair
+    >>> pairs = [ScanPair(stem=name, scan=None, mask=None, split=None) for name in "abcde"]
+    >>> [pair.split for pair in assign_splits(pairs, 0.2, seed=0)].count("val")
+    1
+    """
+    free = sorted((pair.stem for pair in pairs if pair.split is None), key=lambda stem: unit_hash(seed, stem))
+    count = round(len(free) * val_fraction)
+    if val_fraction and len(free) > 1:
+        count = min(max(count, 1), len(free) - 1)
+    chosen = set(free[:count])
+    return [replace(pair, split=pair.split or ("val" if pair.stem in chosen else "train")) for pair in pairs]
+
+
+def lookup_table(target, ids, path):
+    """Makes the table that turns the ids of a mask into class indices.
+
+    Args:
+        target: A `taxa.Target`.
+        ids: The ids that stand in the mask.
+        path: The mask, for the message.
+
+    Returns:
+        uint8 `(65536,)`: class index by id.
+
+    Raises:
+        InputError: If an id has no class.
+    """
+    unknown = sorted(mask_id for mask_id in ids if target.class_of(mask_id) is None)
+    if unknown:
+        raise InputError(
+            f"{path} holds the id {unknown[0]}"
+            + (f" and {len(unknown) - 1} other unknown ids." if unknown[1:] else "."),
+            "ids that the class table lists.",
+            "add them to taxa.csv (or to the file of --target).",
+        )
+    table = np.zeros(MAX_ID + 1, np.uint8)
+    for mask_id in ids:
+        table[mask_id] = target.class_of(mask_id)
+    return table
+
+
+def windows_of(height, width, size):
+    """Lists the rows of windows that cover a scan; the last of each row and column is moved back to the edge.
+
+    Args:
+        height: Height of the scan in pixels.
+        width: Width of the scan in pixels.
+        size: Side of the windows.
+
+    Returns:
+        A list of rows, each a list of `Window`.
+
+    Example:
+
+    >>> [window.left for window in windows_of(64, 150, 64)[0]]
+    [0, 43, 86]
+    """
+    return [[tile.read for tile in row] for row in tile_rows(height, width, size)]
+
+
+def is_kept(has_object, split, keep, key):
+    """Decides whether a window becomes a patch.
+
+    All windows of the validation and test scans do, since a score must not depend on what was left out.
+
+    Args:
+        has_object: Whether any pixel of the window belongs to an object, living or not.
+        split: Split of the scan.
+        keep: Share of the empty training windows to keep, 0..1.
+        key: Words and numbers that name the window; its hash decides.
+
+    Example:
+
+    >>> is_kept(False, "val", 0.0, ("scan", 0, 0)), is_kept(False, "train", 0.0, ("scan", 0, 0))
+    (True, False)
+    """
+    return has_object or split != "train" or unit_hash(*key) < keep
+
+
+def cut_row(scan, mask, windows, table):
+    """Reads one row of windows at once and cuts it.
+
+    Args:
+        scan: An open `scans.Scan`.
+        mask: An open `scans.Mask` of the same size.
+        windows: Windows with the same `top`, from left to right.
+        table: uint8 `(65536,)`, class index by id.
+
+    Yields:
+        `(patch, has_object)` for each window; `has_object` says whether any id in it is not 0.
+    """
+    height, width = min(windows[0].height, scan.height), scan.width
+    band = Window(windows[0].top, 0, height, width)
+    image, ids = scan.read(band), mask.read(band)
+    # A scan smaller than a patch is padded by reflection, as prediction does.
+    pad = [(0, max(0, windows[0].height - height)), (0, max(0, windows[0].width - width))]
+    if any(after for _, after in pad):
+        image, ids = np.pad(image, pad, mode="symmetric"), np.pad(ids, pad, mode="symmetric")
+    for window in windows:
+        columns = slice(window.left, window.right)
+        yield Patch(scan.stem, window, image[:, columns], table[ids[:, columns]]), bool(ids[:, columns].any())
+
+
+def count_objects(masks):
+    """Counts the objects of each id.
+
+    An object is an 8-connected component of one id; one that spans several bands of rows is counted where it begins.
+
+    Args:
+        masks: Paths of the masks.
+
+    Returns:
+        Number of objects by id.
+    """
+    counts = {}
+    for path in masks:
+        with open_mask(path) as mask:
+            above = np.zeros(mask.width, np.uint16)
+            for top in range(0, mask.height, COUNT_BAND):
+                ids = mask.read(Window(top, 0, min(COUNT_BAND, mask.height - top), mask.width))
+                for mask_id, box in enumerate(ndimage.find_objects(ids), 1):
+                    if box is not None:
+                        fresh = _fresh_objects(ids[box] == mask_id, above[box[1]] == mask_id, box[0].start == 0)
+                        counts[mask_id] = counts.get(mask_id, 0) + fresh
+                above = ids[-1]
+    return counts
+
+
+def _fresh_objects(inside, above, at_top):
+    """Counts the components of a band's box that do not go on from the row above it."""
+    labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
+    if not at_top:
+        return count
+    # Pixels one column aside touch too.
+    reach = ndimage.binary_dilation(above, structure=np.ones(3))
+    return count - len(np.unique(labels[0][reach & (labels[0] > 0)]))

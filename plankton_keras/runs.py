@@ -1,0 +1,130 @@
+"""The run folder: the names of its files, how it is opened, and the provenance that makes a run repeatable."""
+
+import datetime
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from plankton_keras import __version__
+from plankton_keras.config import TrainConfig
+from plankton_keras.errors import ArtefactError
+from plankton_keras.files import read_json, sha256
+
+PACKAGES = ("tensorflow", "keras", "keras-cv", "jax", "numpy", "opencv-python-headless", "scikit-learn", "click")
+RETRAIN = "train again: plankton train RECORDS --out RUN."
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of a run folder.
+
+    Example:
+
+    >>> Run(Path("runs/unet")).model.as_posix()
+    'runs/unet/model.keras'
+    """
+
+    folder: Path
+
+    @property
+    def config(self):
+        """Settings of the training, as JSON."""
+        return self.folder / "config.json"
+
+    @property
+    def provenance(self):
+        """Versions, data and command, as JSON."""
+        return self.folder / "provenance.json"
+
+    @property
+    def model(self):
+        """The best model on validation."""
+        return self.folder / "model.keras"
+
+    @property
+    def history(self):
+        """One row an epoch, as CSV."""
+        return self.folder / "history.csv"
+
+    @property
+    def metrics(self):
+        """Scores of the best model on the validation patches, as JSON; written last."""
+        return self.folder / "metrics.json"
+
+    @property
+    def thresholds(self):
+        """Thresholds fitted on validation, as JSON."""
+        return self.folder / "thresholds.json"
+
+    @property
+    def backup(self):
+        """State of the last whole epoch."""
+        return self.folder / "backup"
+
+    @property
+    def logs(self):
+        """TensorBoard's log folder."""
+        return self.folder / "logs"
+
+    def open(self):
+        """Checks that the run is finished.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            ArtefactError: If the folder is no run, or its training did not end.
+        """
+        if not self.config.is_file():
+            raise ArtefactError(
+                f"{self.folder} is no run: it has no config.json.", "a folder that train wrote.", RETRAIN
+            )
+        if not self.metrics.is_file():
+            raise ArtefactError(
+                f"The training in {self.folder} has not ended.",
+                "a run with metrics.json.",
+                "complete it: the same plankton train command with --resume.",
+            )
+        return self
+
+    def read_config(self):
+        """Reads the settings of the training."""
+        return TrainConfig.from_json(read_json(self.config, RETRAIN), source=str(self.config))
+
+    def read_provenance(self):
+        """Reads the provenance; it also holds the classes and the record settings."""
+        return read_json(self.provenance, RETRAIN)
+
+    def read_threshold(self):
+        """Reads the probability from which a pixel counts as found."""
+        return float(read_json(self.thresholds, RETRAIN)["foreground"])
+
+    def digest(self):
+        """Digests the model file: 64 hexadecimal digits."""
+        return sha256(self.model)
+
+
+def versions():
+    """Gives the versions of what computes: plankton_keras, Python, the machine and the packages installed.
+
+    Returns:
+        A dictionary of texts.
+
+    Example:
+
+    >>> "python" in versions() and "keras" in versions()
+    True
+    """
+    found = {"plankton_keras": __version__, "python": platform.python_version(), "machine": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def now():
+    """Gives the time as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

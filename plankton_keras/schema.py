@@ -1,0 +1,149 @@
+"""The formats on disk: names of a record's fields, of shards, and the manifest.
+
+tfrecords/README.md describes the format for people.
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+
+from plankton_keras.errors import ArtefactError
+
+FORMAT_VERSION = "1.0"
+MANIFEST = "manifest.json"
+SPLITS = ("train", "val", "test")
+# The fields of a record.
+IMAGE, MASK, SCAN, TOP, LEFT = "image", "mask", "scan", "top", "left"
+
+_SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.tfrecord")
+
+
+def shard_name(split, index, count):
+    """Names a shard.
+
+    Example:
+
+    >>> shard_name("train", 0, 16)
+    'train-00000-of-00016.tfrecord'
+    """
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def parse_shard_name(name):
+    """Reads a shard's name: the inverse of `shard_name`.
+
+    Returns:
+        `(split, index, count)`, or None if it is not a shard's name.
+
+    Example:
+
+    >>> parse_shard_name("train-00003-of-00016.tfrecord")
+    ('train', 3, 16)
+    """
+    match = _SHARD.fullmatch(name)
+    return match and (match["split"], int(match["index"]), int(match["count"]))
+
+
+def check_version(found, path, rewrite):
+    """Refuses a format of another major version.
+
+    Args:
+        found: The version that stands in the file.
+        path: The file, for the message.
+        rewrite: The command that writes it anew.
+
+    Raises:
+        ArtefactError: If the major number is not ours.
+    """
+    if str(found).split(".")[0] != FORMAT_VERSION.split(".", maxsplit=1)[0]:
+        raise ArtefactError(
+            f"{path} has format version {found}.",
+            f"version {FORMAT_VERSION.split('.', maxsplit=1)[0]}.x, which this plankton_keras reads.",
+            f"write it anew: {rewrite}",
+        )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of records."""
+
+    file: str
+    patches: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scan that records were cut from; sizes in pixels, digests of the files."""
+
+    stem: str
+    split: str
+    height: int
+    width: int
+    dpi: float | None
+    scan_sha256: str
+    mask_sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a records folder holds; written last, so its presence means that the folder is whole.
+
+    Attributes:
+        patch_size: Side of the patches in pixels.
+        classes: Class names by index.
+        target: How mask ids became classes, as `taxa.Target.to_json` gives it.
+        class_share: Share of the pixels of the training patches by class name.
+        splits: Shards by split.
+        sources: The scans.
+        settings: The `RecordsConfig` as JSON.
+        version: Format version.
+    """
+
+    patch_size: int
+    classes: tuple
+    target: dict
+    class_share: dict
+    splits: dict
+    sources: tuple
+    settings: dict
+    version: str = FORMAT_VERSION
+
+    def patches(self, split):
+        """Counts the patches of a split."""
+        return sum(shard.patches for shard in self.splits.get(split, ()))
+
+    def to_json(self):
+        """Gives the manifest as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values, path):
+        """Reads what `to_json` gave.
+
+        Args:
+            values: The dictionary.
+            path: Where it stood, for the message.
+
+        Raises:
+            ArtefactError: If the version is not ours or a field is missing.
+        """
+        check_version(values.get("version"), path, "plankton make-tfrecords SCANS --out DIR --overwrite")
+        try:
+            return cls(
+                **{
+                    **values,
+                    "classes": tuple(values["classes"]),
+                    "splits": {
+                        split: tuple(Shard(**shard) for shard in shards) for split, shards in values["splits"].items()
+                    },
+                    "sources": tuple(Source(**source) for source in values["sources"]),
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtefactError(
+                f"{path} is no manifest of version {FORMAT_VERSION}: {error}.",
+                "what make-tfrecords wrote.",
+                "run plankton make-tfrecords SCANS --out DIR --overwrite.",
+            ) from None

@@ -1,0 +1,219 @@
+"""Taxa and classes: what the ids of a mask mean, and which class each becomes in training.
+
+`taxa.csv` has the columns `id,name,living`. Ids go up to 65535; 0 is ground.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from plankton_keras.errors import InputError, did_you_mean
+
+MAX_ID = 65535
+# Categorical colours that most colour-blind people tell apart (Okabe and Ito 2008), after a gray for class 0.
+PALETTE = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+
+
+@dataclass(frozen=True)
+class Taxon:
+    """One line of `taxa.csv`."""
+
+    id: int
+    name: str
+    living: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """The classes that a model learns and the class of each id.
+
+    Attributes:
+        names: Class names; index 0 is everything that is not looked for.
+        classes: Class index by id; ids that are absent become `rest`.
+        rest: Class index of all other ids from `first_rest` on, or None if other ids are an error.
+        first_rest: The lowest id that `rest` applies to; lower unlisted ids become class 0.
+    """
+
+    names: tuple
+    classes: dict
+    rest: int | None = None
+    first_rest: int = 0
+
+    def class_of(self, mask_id):
+        """Gives the class index of an id.
+
+        Example:
+
+        >>> living_target().class_of(7), living_target().class_of(8)
+        (0, 1)
+        """
+        if mask_id in self.classes:
+            return self.classes[mask_id]
+        if self.rest is None:
+            return None
+        return self.rest if mask_id >= self.first_rest else 0
+
+    def to_json(self):
+        """Gives the target as it stands in the manifest."""
+        return {
+            "names": list(self.names),
+            "classes": {str(key): value for key, value in sorted(self.classes.items())},
+            "rest": self.rest,
+            "first_rest": self.first_rest,
+        }
+
+    @classmethod
+    def from_json(cls, values):
+        """Reads what `to_json` gave.
+
+        Example:
+
+        >>> Target.from_json(living_target().to_json()) == living_target()
+        True
+        """
+        classes = {int(key): index for key, index in values["classes"].items()}
+        return cls(tuple(values["names"]), classes, values["rest"], values["first_rest"])
+
+
+def color_of(index):
+    """Gives the colour of a class as `#RRGGBB`.
+
+    Example:
+
+    >>> color_of(0), color_of(1), color_of(8)
+    ('#999999', '#E69F00', '#E69F00')
+    """
+    return PALETTE[0] if index == 0 else PALETTE[1 + (index - 1) % (len(PALETTE) - 1)]
+
+
+def _read_rows(path, columns, what):
+    """Reads a CSV file with a header; all problems of the header and the ids become an `InputError`."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in columns if column not in (reader.fieldnames or [])]
+        if missing:
+            raise InputError(
+                f"{path} has no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ['nothing'])}."
+                + did_you_mean(missing[0], reader.fieldnames or []),
+                f"the columns {','.join(columns)}.",
+                f"add the column to {what}.",
+            )
+        rows = list(reader)
+    seen = {}
+    for line, row in enumerate(rows, 2):
+        text = (row["id"] or "").strip()
+        if not text.isdigit() or int(text) > MAX_ID:
+            raise InputError(
+                f"{path}, line {line}: the id is {text!r}.", f"a whole number from 0 to {MAX_ID}.", "correct the line."
+            )
+        row["id"] = int(text)
+        if row["id"] in seen:
+            raise InputError(
+                f"{path}, line {line}: the id {text} stands in line {seen[row['id']]} already.",
+                "each id once.",
+                "remove one of the two lines.",
+            )
+        seen[row["id"]] = line
+    return rows
+
+
+def read_taxa(path):
+    """Reads `taxa.csv`.
+
+    Args:
+        path: A CSV file in UTF-8 with the columns `id,name,living`; `living` is 0 or 1.
+
+    Returns:
+        A list of `Taxon` in the order of the file.
+
+    Raises:
+        InputError: If a column is missing, an id is no id or stands twice, or `living` is not 0 or 1.
+    """
+    rows = _read_rows(path, ("id", "name", "living"), "taxa.csv")
+    for line, row in enumerate(rows, 2):
+        if (row["living"] or "").strip() not in ("0", "1"):
+            raise InputError(
+                f"{path}, line {line}: living is {row['living']!r}.", "0 or 1.", "say 1 for plankton, 0 for all else."
+            )
+    return [Taxon(row["id"], (row["name"] or "").strip(), row["living"].strip() == "1") for row in rows]
+
+
+def find_taxa(folder):
+    """Finds the `taxa.csv` of a folder of scans: in it, or in its parent.
+
+    Args:
+        folder: The folder that holds the scans.
+
+    Returns:
+        The path, or None.
+    """
+    folder = Path(folder).resolve()
+    return next((path for path in (folder / "taxa.csv", folder.parent / "taxa.csv") if path.is_file()), None)
+
+
+def living_target(taxa=None, living_from=8):
+    """Living or not.
+
+    Args:
+        taxa: List of `Taxon`, or None to go by the id alone.
+        living_from: The lowest living id where there are no taxa; 8 in the ZooScan challenge.
+
+    Returns:
+        A `Target` with the classes `non-living` (ground, detritus, dust) and `living`.
+
+    Example:
+
+    >>> target = living_target([Taxon(0, "ground", False), Taxon(5, "Copepoda", True)])
+    >>> target.class_of(5), target.class_of(6)
+    (1, None)
+    """
+    names = ("non-living", "living")
+    if taxa is None:
+        return Target(names, {0: 0}, rest=1, first_rest=living_from)
+    return Target(names, {0: 0, **{taxon.id: int(taxon.living) for taxon in taxa}})
+
+
+def taxa_target(taxa, objects, min_objects=20):
+    """One class for each taxon that is common enough.
+
+    Args:
+        taxa: List of `Taxon`.
+        objects: Number of objects by id in the training scans.
+        min_objects: What a living taxon needs to become a class.
+
+    Returns:
+        A `Target`: `non-living`, the common living taxa in the order of their ids, then `other living`.
+
+    Example:
+
+    >>> taxa = [Taxon(1, "detritus", False), Taxon(8, "Calanus", True), Taxon(9, "Oithona", True)]
+    >>> taxa_target(taxa, {1: 90, 8: 40, 9: 3}).names
+    ('non-living', 'Calanus', 'other living')
+    """
+    living = sorted((taxon for taxon in taxa if taxon.living), key=lambda taxon: taxon.id)
+    common = [taxon for taxon in living if objects.get(taxon.id, 0) >= min_objects]
+    names = ("non-living", *(taxon.name for taxon in common), "other living")
+    classes = {0: 0, **{taxon.id: 0 for taxon in taxa if not taxon.living}}
+    classes.update({taxon.id: len(names) - 1 for taxon in living})
+    classes.update({taxon.id: index for index, taxon in enumerate(common, 1)})
+    return Target(names, classes)
+
+
+def file_target(path):
+    """Classes of one's own.
+
+    Args:
+        path: A CSV file with the columns `id,class`; the class of id 0 comes first.
+
+    Returns:
+        A `Target`; ids that the file does not list are an error when they are met.
+
+    Raises:
+        InputError: If a column is missing, an id is bad, or there are fewer than two classes.
+    """
+    rows = _read_rows(path, ("id", "class"), path)
+    ground = [row["class"] for row in rows if row["id"] == 0] or ["non-living"]
+    names = tuple(dict.fromkeys([*ground, *(row["class"] for row in rows)]))
+    if not 2 <= len(names) <= 256:
+        raise InputError(f"{path} names {len(names)} classes.", "2 to 256 classes.", "name another class.")
+    return Target(names, {0: 0, **{row["id"]: names.index(row["class"]) for row in rows}})

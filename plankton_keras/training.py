@@ -1,0 +1,224 @@
+"""Training of a model on datasets: compile, fit, keep the best, back up every epoch, and go on where a run was cut.
+
+Pure Keras; the datasets come ready. Paths are those of the run folder.
+"""
+
+import csv
+import math
+import shutil
+import time
+
+import keras
+
+from plankton_keras.errors import ArtefactError, PlanktonError
+from plankton_keras.files import whole_file, write_json
+from plankton_keras.losses import SegmentationLoss
+from plankton_keras.metrics import PixelScores
+
+SCORES = ("f1", "precision", "recall", "iou", "accuracy", "threshold")
+
+
+def compile_model(model, config, class_weights=None):
+    """Gives a model its optimiser, loss and metric.
+
+    AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101); the learning rate warms up over the first twentieth of the
+    steps and then falls along a cosine to a hundredth of its peak.
+
+    Args:
+        model: A `keras.Model` that gives logits.
+        config: A `config.TrainConfig` with `steps_per_epoch` above 0.
+        class_weights: A weight a class for the loss, or None.
+    """
+    steps = config.epochs * config.steps_per_epoch
+    warmup = max(1, steps // 20)
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / 100,
+        decay_steps=max(1, steps - warmup),
+        alpha=0.01,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    model.compile(
+        optimizer=optimizer,
+        loss=SegmentationLoss(config.loss, class_weights=class_weights),
+        metrics=[PixelScores(name="scores")],
+    )
+
+
+class History:
+    """The rows of history.csv, rewritten whole after each epoch: a row stands there if and only if its backup does.
+
+    Keras' `BackupAndRestore` writes weights and epoch number one after the other, and forgets what the best epoch was;
+    a kill between the two would train an epoch twice. Here the history is the one truth, and the backups carry the
+    epoch's number.
+
+    Args:
+        run: A `runs.Run`.
+    """
+
+    def __init__(self, run):
+        self.run, self.rows = run, []
+        if run.history.is_file():
+            with open(run.history, newline="", encoding="utf-8") as file:
+                self.rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+    @property
+    def best(self):
+        """The row with the highest validation F1, the first of equals; None before the first epoch."""
+        return max(self.rows, key=lambda row: row["val_f1"], default=None)
+
+    def backup(self, epoch):
+        """Gives the path of the state after an epoch."""
+        return self.run.backup / f"epoch-{epoch:04d}.weights.h5"
+
+    def append(self, row):
+        """Adds a row and writes the file."""
+        self.rows.append(row)
+        with whole_file(self.run.history) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+            writer.writerows({**each, "epoch": int(each["epoch"])} for each in self.rows)
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keeps the best model, the history and the backup of a run, and stops when nothing gets better.
+
+    Args:
+        history: A `History`.
+        patience: Epochs without a better validation F1 before training stops; 0 never stops.
+        report: Called with the row of each epoch, or None.
+    """
+
+    def __init__(self, history, patience, report=None):
+        super().__init__()
+        self.history, self.patience, self.report = history, patience, report
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the time."""
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves what the epoch brought, in an order that survives a kill at any point."""
+        best = self.history.best
+        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])}
+        row.update({f"val_{name}": float(logs[f"val_{name}"]) for name in SCORES})
+        if best is None or row["val_f1"] > best["val_f1"]:
+            with whole_file(self.history.run.model) as partial:
+                self.model.save(partial)
+        with whole_file(self.history.backup(epoch + 1)) as partial:
+            self.model.save_weights(partial)
+        self.history.append({**row, "seconds": round(time.monotonic() - self.started, 2)})
+        self.history.backup(epoch).unlink(missing_ok=True)
+        if self.patience and epoch + 1 - self.history.best["epoch"] >= self.patience:
+            self.model.stop_training = True
+        if self.report:
+            self.report(self.history)
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the run with an error, not with a useless model, when the loss is no number."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Checks the loss of the step."""
+        if logs and not math.isfinite(float(logs["loss"])):
+            raise PlanktonError(
+                f"The loss is {float(logs['loss'])} at step {batch + 1} of the epoch.",
+                "a finite loss.",
+                "lower --learning-rate, or train with --precision float32.",
+            )
+
+
+def fit(model, datasets, config, run, callbacks=(), report=None):
+    """Trains a compiled model, or goes on with an interrupted training of it.
+
+    Args:
+        model: A compiled `keras.Model`.
+        datasets: `(training, validation)`; the training dataset starts at the first step that is still to do.
+        config: A `config.TrainConfig` with `steps_per_epoch` above 0.
+        run: A `runs.Run`; its folder exists.
+        callbacks: Further Keras callbacks.
+        report: Called with the `History` after each epoch, or None.
+
+    Returns:
+        The `History`.
+
+    Raises:
+        PlanktonError: If the loss becomes NaN.
+    """
+    training, validation = datasets
+    history = History(run)
+    done = len(history.rows)
+    run.backup.mkdir(parents=True, exist_ok=True)
+    if done:
+        restore(model, history, done)
+    if done < config.epochs and not _stopped_early(history, config.patience):
+        model.fit(
+            training,
+            validation_data=validation,
+            epochs=config.epochs,
+            initial_epoch=done,
+            steps_per_epoch=config.steps_per_epoch,
+            callbacks=[StopOnNaN(), Keeper(history, config.patience, report), *callbacks],
+            shuffle=False,
+            verbose=0,
+        )
+    return history
+
+
+def restore(model, history, epoch):
+    """Loads weights, optimiser and counters as they were after an epoch.
+
+    Args:
+        model: The compiled model.
+        history: Its `History`.
+        epoch: Number of epochs done.
+
+    Raises:
+        ArtefactError: If the backup is missing or damaged.
+    """
+    path = history.backup(epoch)
+    model.optimizer.build(model.trainable_variables)
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtefactError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}",
+            f"the state after epoch {epoch}.",
+            "train anew with --overwrite.",
+        ) from error
+
+
+def _stopped_early(history, patience):
+    """Tells whether an earlier call ended by patience."""
+    return bool(patience and history.rows and len(history.rows) - history.best["epoch"] >= patience)
+
+
+def finish(history, config, provenance):
+    """Writes thresholds and metrics of the best epoch, which marks the run as whole, and drops the backup.
+
+    Args:
+        history: The `History` of the training.
+        config: The `config.TrainConfig`.
+        provenance: Dictionary for provenance.json.
+
+    Returns:
+        The `train` object of design/cli.md, without its `out`.
+    """
+    run, best = history.run, history.best
+    seconds = sum(row["seconds"] for row in history.rows)
+    patches = len(history.rows) * config.steps_per_epoch * config.batch_size
+    result = {
+        "model": config.model,
+        "epochs": len(history.rows),
+        "best_epoch": int(best["epoch"]),
+        "val": {name: best[f"val_{name}"] for name in SCORES},
+        "seconds": round(seconds, 1),
+        "patches_per_second": round(patches / max(seconds, 1e-9), 2),
+    }
+    write_json(run.provenance, provenance)
+    write_json(run.thresholds, {"foreground": best["val_threshold"], "chosen_by": "F1 on the validation patches"})
+    write_json(run.metrics, result)
+    shutil.rmtree(run.backup, ignore_errors=True)
+    return result
