@@ -1,4 +1,4 @@
-"""What a path is: a scan, or something that plankton_keras wrote. 
+"""What a path is: a scan, or something that plankton_keras wrote.
 
 Reads only the small files, never a model or a shard.
 """
@@ -42,7 +42,7 @@ def describe(path):
 
 
 def _scan(path):
-    from plankton_keras.scans import open_image
+    from plankton_keras.images import open_image
 
     with open_image(path) as image:
         return {
@@ -61,7 +61,7 @@ def _scan(path):
 
 
 def _scans(path):
-    from plankton_keras.scans import find_pairs
+    from plankton_keras.pairs import find_pairs
 
     try:
         pairs = find_pairs(path)

@@ -14,8 +14,9 @@ from plankton_keras.data.records import read_manifest, rebuild_scans
 from plankton_keras.errors import InputError
 from plankton_keras.files import sha256
 from plankton_keras.objects import BandLabeler
+from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import lookup_table
-from plankton_keras.scans import find_pairs, open_pair
+from plankton_keras.scans import open_pair
 from plankton_keras.tiles import Window
 
 BAND = 1024

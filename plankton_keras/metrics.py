@@ -38,6 +38,8 @@ class PixelScores(keras.metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds the pixels of a batch; weights are not used."""
         probability = 1.0 - ops.softmax(ops.cast(y_pred, "float32"))[..., 0]
+        # A NaN has no bin; the training stops on the loss, with a message.
+        probability = ops.nan_to_num(probability)
         bins = ops.cast(ops.round(probability * (BINS - 1)), "int32")
         truth = ops.cast(ops.squeeze(y_true, -1) > 0, "int32")
         counts = ops.bincount(ops.reshape(truth * BINS + bins, (-1,)), minlength=2 * BINS)
@@ -66,4 +68,4 @@ class PixelScores(keras.metrics.Metric):
 
     def get_config(self):
         """Gives what rebuilds the metric."""
-        return {**super().get_config(), "threshold": self.threshold}
+        return {"name": self.name, "threshold": self.threshold}

@@ -60,7 +60,7 @@ def assign_splits(pairs, val_fraction, seed):
 
     Example:
 
-    >>> from plankton_keras.scans import ScanPair
+    >>> from plankton_keras.pairs import ScanPair
     >>> pairs = [ScanPair(stem=name, scan=None, mask=None, split=None) for name in "abcde"]
     >>> [pair.split for pair in assign_splits(pairs, 0.2, seed=0)].count("val")
     1

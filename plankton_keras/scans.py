@@ -1,29 +1,269 @@
-"""STUB to be replaced by helper."""
-from dataclasses import dataclass
-from pathlib import Path
+"""Scans and masks, open and checked: one window of a huge image as gray levels or as ids.
+
+How a file is decoded is the business of `images`, where it lies that of `pairs`.
+"""
+
+import itertools
+import logging
+import math
+
+import cv2
 import numpy as np
+
+from plankton_keras.errors import InputError
+from plankton_keras.images import open_image
+from plankton_keras.pairs import stem_of
 from plankton_keras.tiles import Window
-@dataclass(frozen=True)
-class ScanPair:
-    stem: str
-    scan: Path
-    mask: Path
-    split: str
-class _P5:
-    def __init__(self,path):
-        self.path=path
-        with open(path,'rb') as f:
-            f.readline(); self.width,self.height=map(int,f.readline().split()); m=int(f.readline()); off=f.tell()
-        self.a=np.memmap(path,np.uint8 if m<256 else '>u2','r',off,(self.height,self.width)); self.dpi=None; self.stem=Path(path).name.replace('_scan.png.ppm','')
-    def read(self,w): return np.array(self.a[w.slices]).astype(self.a.dtype.newbyteorder('='))
-    def ids(self): return {int(i):1 for i in np.unique(self.a)}
-    def __enter__(self): return self
-    def __exit__(self,*a): pass
-def open_scan(p,g=None): return _P5(p)
-open_mask=open_scan; open_image=open_scan
-def open_pair(p,g=None): return _P5(p.scan),_P5(p.mask)
-def check_ids(*a): pass
-def read_padded(im,w): return im.read(w)
-def find_pairs(folder,masks=None):
-    return [ScanPair(p.name.replace('_scan.png.ppm',''),p,Path(str(p).replace('_scan','_mask')),s) for s in('train','val','test') for p in sorted((Path(folder)/s).glob('*_scan*'))]
-def find_scans(ps): return [q for p in ps for q in (sorted(Path(p).glob('*_scan*')) if Path(p).is_dir() else [Path(p)])]
+
+log = logging.getLogger(__name__)
+
+BAND = 512
+MAX_ID = 65535
+
+
+class Scan:
+    """An open scan, read as gray levels.
+
+    Attributes:
+        path: The file.
+        stem: Its name without suffix and `_scan`.
+        height: Rows.
+        width: Columns.
+        dpi: Dots per inch as the file says, or None.
+    """
+
+    def __init__(self, image, gray_range=None):
+        self._image = image
+        self.path, self.stem, self.dpi = image.path, stem_of(image.path), image.dpi
+        self.height, self.width = image.height, image.width
+        if image.channels > 1:
+            log.warning("%s is in colour: it is converted to gray", image.path)
+        self._limits = None
+        if image.dtype == np.uint16:
+            self._limits = gray_range or gray_limits(self._median())
+            log.warning("%s has 16 bits: gray levels %d to %d become 0 to 255", image.path, *self._limits)
+        elif gray_range:
+            log.warning("%s has 8 bits: --gray-range is not applied", image.path)
+
+    def read(self, window):
+        """Reads a window.
+
+        Args:
+            window: A `tiles.Window` within the scan.
+
+        Returns:
+            uint8 `(height, width)`, 0 black to 255 white.
+        """
+        pixels = self._gray(window)
+        if self._limits is None:
+            return pixels
+        low, high = self._limits
+        scaled = (pixels.astype(np.float32) - low) * (256.0 / (high - low + 1)) + 0.5
+        return np.clip(scaled, 0, 255).astype(np.uint8)
+
+    def _gray(self, window):
+        pixels = self._image.read(window)
+        return pixels if pixels.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
+
+    def _median(self):
+        """Mean of the medians of 20 slices in the middle of the scan, as ZooProcess takes it."""
+        top, left = int(0.05 * self.height), int(0.03 * self.width)
+        height, width = max(1, int(0.93 * self.height)), max(1, int(0.94 * self.width))
+        edges = [top + height * index // 20 for index in range(21)]
+        slices = [Window(start, left, stop - start, width) for start, stop in itertools.pairwise(edges) if stop > start]
+        return float(np.mean([np.median(self._gray(each)) for each in slices]))
+
+    def close(self):
+        """Lets go of the file."""
+        self._image.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Mask:
+    """An open mask, read as ids.
+
+    Attributes:
+        path: The file.
+        height: Rows.
+        width: Columns.
+    """
+
+    def __init__(self, image):
+        if image.format == "jpeg":
+            raise InputError(
+                f"{image.path} is a JPEG, which changes the ids of a mask.",
+                "PNG, TIFF, BMP, GIF or netpbm.",
+                "export it anew.",
+            )
+        self._image = image
+        self.path, self.height, self.width = image.path, image.height, image.width
+
+    def read(self, window):
+        """Reads a window.
+
+        Args:
+            window: A `tiles.Window` within the mask.
+
+        Returns:
+            uint16 `(height, width)`, ids.
+
+        Raises:
+            InputError: If the mask is coloured.
+        """
+        pixels = self._image.read(window)
+        if pixels.ndim == 3:
+            if (pixels[..., :3] != pixels[..., :1]).any():
+                raise InputError(
+                    f"{self.path} is a coloured mask.", "ids as gray levels.", "convert its colours to ids."
+                )
+            pixels = pixels[..., 0]
+        return pixels.astype(np.uint16)
+
+    def ids(self):
+        """Counts the pixels of each id.
+
+        Returns:
+            A dictionary from id to number of pixels.
+        """
+        counts = np.zeros(MAX_ID + 1, np.int64)
+        for top in range(0, self.height, BAND):
+            band = self.read(Window(top, 0, min(BAND, self.height - top), self.width))
+            found = np.bincount(band.ravel())
+            counts[: len(found)] += found
+        return {int(mask_id): int(counts[mask_id]) for mask_id in np.flatnonzero(counts)}
+
+    def close(self):
+        """Lets go of the file."""
+        self._image.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def gray_limits(median):
+    """Finds which gray levels of a 16-bit scan become 0 and 255, by the rule of ZooProcess 8.
+
+    Args:
+        median: Median gray level of the scan, 0..65535.
+
+    Returns:
+        `(low, high)` with `high = min(65536, floor(1.15 median))` and `low = floor(median / (1.15 * 10**1.8))`: an
+        optical density of 1.8 below the ground.
+
+    Example:
+
+    >>> gray_limits(43516.45)
+    (599, 50043)
+    """
+    return math.floor(median / (10**1.8 * 1.15)), min(65536, math.floor(median * 1.15))
+
+
+def open_scan(path, gray_range=None):
+    """Opens a scan of any format.
+
+    Args:
+        path: The file.
+        gray_range: `(low, high)` of a 16-bit scan that become 0 and 255, or None for the rule of ZooProcess.
+
+    Returns:
+        A `Scan`.
+
+    Raises:
+        InputError: If the file is bad.
+    """
+    return Scan(open_image(path), gray_range)
+
+
+def open_mask(path):
+    """Opens a mask of any lossless format.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A `Mask`.
+
+    Raises:
+        InputError: If the file is bad, or a JPEG.
+    """
+    return Mask(open_image(path))
+
+
+def open_pair(pair, gray_range=None):
+    """Opens a scan and its mask, which must have the same size.
+
+    Args:
+        pair: A `ScanPair` with a mask.
+        gray_range: As for `open_scan`.
+
+    Returns:
+        `(scan, mask)`.
+
+    Raises:
+        InputError: If a file is bad or the sizes differ.
+    """
+    scan, mask = open_scan(pair.scan, gray_range), open_mask(pair.mask)
+    if (scan.height, scan.width) != (mask.height, mask.width):
+        raise InputError(
+            f"{pair.scan} has {scan.width} x {scan.height} pixels, but {pair.mask} has {mask.width} x {mask.height}.",
+            "a mask of the scan's size.",
+            "check which mask belongs to the scan.",
+        )
+    return scan, mask
+
+
+def check_ids(ids, path):
+    """Refuses a mask whose bytes are the wrong way round.
+
+    Args:
+        ids: The ids that stand in it.
+        path: The mask, for the message.
+
+    Raises:
+        InputError: If every id but 0 is a multiple of 256.
+
+    Example:
+
+    >>> check_ids([0, 8, 134], "a_mask.pgm")
+    >>> check_ids([0, 2048], "a_mask.pgm")
+    Traceback (most recent call last):
+    plankton_keras.errors.InputError: a_mask.pgm holds only ids that are multiples of 256, such as 2048: byte order?
+    Expected: 16-bit ids in the byte order of the format; netpbm is big-endian.
+    Fix: swap the bytes of the mask and write it again.
+    """
+    others = [mask_id for mask_id in ids if mask_id]
+    if others and not any(mask_id % 256 for mask_id in others):
+        raise InputError(
+            f"{path} holds only ids that are multiples of 256, such as {others[0]}: byte order?",
+            "16-bit ids in the byte order of the format; netpbm is big-endian.",
+            "swap the bytes of the mask and write it again.",
+        )
+
+
+def read_padded(scan, window):
+    """Reads a window that may reach beyond the scan below and to the right; there the scan is mirrored.
+
+    Args:
+        scan: An open `Scan`, or anything with `height`, `width` and `read`.
+        window: A `tiles.Window` that starts within the scan.
+
+    Returns:
+        uint8 `(window.height, window.width)`.
+    """
+    inside = Window(
+        window.top,
+        window.left,
+        min(window.height, scan.height - window.top),
+        min(window.width, scan.width - window.left),
+    )
+    pixels = scan.read(inside)
+    pad = ((0, window.height - inside.height), (0, window.width - inside.width))
+    return np.pad(pixels, pad, mode="symmetric") if pad != ((0, 0), (0, 0)) else pixels

@@ -151,9 +151,9 @@ def fit(model, datasets, config, run, callbacks=(), report=None):
     history = History(run)
     done = len(history.rows)
     run.backup.mkdir(parents=True, exist_ok=True)
-    if done:
-        restore(model, history, done)
     if done < config.epochs and not _stopped_early(history, config.patience):
+        if done:
+            restore(model, history, done)
         model.fit(
             training,
             validation_data=validation,

@@ -47,7 +47,8 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
         lines.append(f"{name:<25} {scores['f1']:.4f}   {scores['precision']:.4f}   {scores['recall']:.4f}")
     objects = result["objects"]
     lines.append(
-        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, recall {objects['recall']:.3f}"
+        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
+        f"recall {objects['recall']:.3f}"
     )
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
 

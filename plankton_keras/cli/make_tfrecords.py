@@ -18,7 +18,8 @@ from plankton_keras.config import RecordsConfig
 def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """Slice scans and masks into patches, in sharded TFRecords.
 
-    SCANS is a folder of pairs STEM_scan.EXT and STEM_mask.EXT, or of sub-folders train/, val/ and test/ with such pairs.
+    SCANS is a folder of pairs STEM_scan.EXT and STEM_mask.EXT, or of sub-folders train/, val/ and test/ with such
+    pairs.
 
     \b
     Example:
@@ -55,7 +56,11 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
         "megapixels_per_second": round(pixels / 1e6 / seconds, 1),
     }
     size = sum(shard.bytes for shards in manifest.splits.values() for shard in shards)
-    lines = [*_split_lines(result), f"{size / 1000000.0:.0f} MB in {output.duration(seconds)}, {result['megapixels_per_second']} Mpx/s", f"Next: plankton train {out} --out runs/NAME"]
+    lines = [
+        *_split_lines(result),
+        f"{size / 1000000.0:.0f} MB in {output.duration(seconds)}, {result['megapixels_per_second']} Mpx/s",
+        f"Next: plankton train {out} --out runs/NAME",
+    ]
     if "val" not in manifest.splits:
         output.say("There is no val split: train will refuse these records. Give two scans or more, or a val/ folder.")
     output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
@@ -64,8 +69,8 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
 def _plan(scans, masks, config):
     """Finds the pairs, gives each a split, and settles the classes."""
     from plankton_keras.errors import InputError
+    from plankton_keras.pairs import find_pairs
     from plankton_keras.patches import assign_splits, count_objects
-    from plankton_keras.scans import find_pairs
     from plankton_keras.taxa import file_target, find_taxa, living_target, read_taxa, taxa_target
 
     found = find_pairs(scans, masks)
@@ -98,7 +103,10 @@ def _say_cost(pairs, target, config, as_json):
     from plankton_keras.data.records import estimate
 
     plan = estimate(pairs, target, config)
-    lines = [*_split_lines(plan), f"about {plan['megabytes']:.0f} MB, {output.duration(plan['seconds'])}; nothing written"]
+    lines = [
+        *_split_lines(plan),
+        f"about {plan['megabytes']:.0f} MB, {output.duration(plan['seconds'])}; nothing written",
+    ]
     output.finish(plan, lines, as_json)
 
 

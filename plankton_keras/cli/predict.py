@@ -18,7 +18,8 @@ from plankton_keras.config import PredictConfig, parse_gray_range
 def predict(model, scans, out, config_file, flags, **settings):
     """Predict whole scans of any size.
 
-    MODEL is a run or an export, SCANS are files or folders. Scans that are done are skipped when the command is run again.
+    MODEL is a run or an export, SCANS are files or folders. Scans that are done are skipped when the command is run
+    again.
 
     \b
     Example:
@@ -28,7 +29,7 @@ def predict(model, scans, out, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.files import claim_folder
     from plankton_keras.inference import load_predictor
-    from plankton_keras.scans import find_scans
+    from plankton_keras.pairs import find_scans
 
     predictor = load_predictor(model)
     paths = find_scans(scans)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from plankton_keras import schema
 from plankton_keras.data.augment import augmenter
-from plankton_keras.data.records import FEATURES, check_shards
+from plankton_keras.data.codec import parse
+from plankton_keras.data.records import check_shards
 
 # Records shuffled together: a shard holds a few hundred, so that this many mix several shards in some 50 MB.
 BLOCK = 512
@@ -35,22 +35,6 @@ class Stream:
     first_step: int = 0
 
 
-def parse(record, size):
-    """Parses a record inside a `tf.data` graph.
-
-    Args:
-        record: Scalar string tensor.
-        size: Side of the patch in pixels.
-
-    Returns:
-        `(image, mask)`: float32 `(size, size, 1)`, values 0..255, and uint8 class indices of the same shape.
-    """
-    fields = tf.io.parse_single_example(record, FEATURES)
-    image = tf.ensure_shape(tf.io.decode_png(fields[schema.IMAGE], channels=1), (size, size, 1))
-    mask = tf.ensure_shape(tf.io.decode_png(fields[schema.MASK], channels=1), (size, size, 1))
-    return tf.cast(image, tf.float32), mask
-
-
 def training_dataset(folder, manifest, stream):
     """Makes the endless stream of augmented training batches.
 
@@ -71,8 +55,8 @@ def training_dataset(folder, manifest, stream):
     def one_pass(number):
         seed = tf.stack([tf.constant(stream.seed, tf.int64), number])
         order = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(tf.constant(files), seed))
-        # A fixed order of interleaving keeps the stream the same whatever the number of threads.
-        records = order.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=4, deterministic=True)
+        # Reading is cheap beside decoding, so one thread interleaves, and always in the same order.
+        records = order.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=4)
         return records.batch(BLOCK).enumerate().flat_map(lambda index, block: shuffled(block, seed, index))
 
     def shuffled(block, seed, index):

@@ -1,4 +1,4 @@
-"""U-Net, cheap enough for two CPU cores: the body works at half resolution, one full-resolution block draws the edges."""
+"""U-Net, cheap enough for two CPU cores: the body works at half resolution, one full-size block draws the edges."""
 
 import keras
 from keras import layers

@@ -1,0 +1,326 @@
+"""One image file of any format, read window by window: told from its content and checked for being whole.
+
+Netpbm and uncompressed TIFF are memory-mapped, so that a window costs its own bytes. Compressed TIFF decodes the strips
+or tiles that a window touches. Other formats can only be decoded whole: once, into a temporary memory-mapped file.
+"""
+
+import os
+import re
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+
+# OpenCV reads its limit when it is imported; ours is MAX_PIXELS, with a message.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**40))
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image as PillowImage
+
+from plankton_keras.errors import InputError
+
+PillowImage.MAX_IMAGE_PIXELS = None
+MAX_PIXELS = 2**33
+# Strips or tiles of a compressed TIFF that are kept decoded, so that a band of rows decodes each once.
+KEPT_BYTES = 256 * 2**20
+COPY = "copy the file again from where it came, or write it again."
+
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+def open_image(path):
+    """Opens an image file.
+
+    Args:
+        path: The file; its suffix is not looked at.
+
+    Returns:
+        An `Image`.
+
+    Raises:
+        InputError: If it is missing, of no known format, cut off, or too large.
+
+    Example:
+
+    >>> import tempfile
+    >>> from plankton_keras.tiles import Window
+    >>> path = Path(tempfile.mkdtemp()) / "scan.png.ppm"
+    >>> _ = path.write_bytes(b"P5 # a comment\\n3 2\\n255\\n" + bytes([1, 2, 3, 4, 5, 6]))
+    >>> with open_image(path) as image:
+    ...     image.format, image.read(Window(1, 0, 1, 3)).tolist()
+    ('netpbm', [[4, 5, 6]])
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.", "an image file.", "check the path.")
+    with open(path, "rb") as file:
+        head = file.read(16)
+    for magic, opener in _OPENERS.items():
+        if re.match(magic, head, re.DOTALL):
+            return opener(path)
+    raise InputError(
+        f"{path} is no image: it starts with {head[:8]!r}.",
+        "netpbm (P5, P6), PNG, TIFF, BMP, GIF or JPEG.",
+        COPY,
+    )
+
+
+class Image:
+    """An open image file.
+
+    Attributes:
+        path: The file.
+        format: `netpbm`, `png`, `tiff`, `bmp`, `gif` or `jpeg`.
+        height: Rows.
+        width: Columns.
+        channels: 1 for gray, 3 for red green blue, 4 with opacity.
+        dtype: uint8 or uint16.
+        dpi: Dots per inch as the file says, or None.
+    """
+
+    def __init__(self, path, format, pixels, dpi=None):
+        self.path, self.format, self.dpi = Path(path), format, dpi
+        self._pixels = pixels
+        self.height, self.width = pixels.shape[:2]
+        self.channels = pixels.shape[2] if len(pixels.shape) == 3 else 1
+        self.dtype = np.dtype(pixels.dtype).newbyteorder("=")
+
+    def read(self, window):
+        """Reads a window that lies within the image.
+
+        Args:
+            window: A `tiles.Window`.
+
+        Returns:
+            An array `(height, width)`, or `(height, width, channels)` in the order red green blue; the machine's byte
+            order.
+        """
+        return np.ascontiguousarray(self._pixels[window.slices], dtype=self.dtype)
+
+    def close(self):
+        """Lets go of the file."""
+        if isinstance(self._pixels, _Segments):
+            self._pixels.close()
+        self._pixels = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _check_size(path, height, width):
+    if height * width > MAX_PIXELS or not height * width:
+        raise InputError(
+            f"{path} says that it has {width} x {height} pixels.",
+            f"1 to {MAX_PIXELS} pixels.",
+            "cut the scan into parts." if height * width else COPY,
+        )
+
+
+def _cut_off(path, found, expected):
+    return InputError(f"{path} is cut off: {found}.", f"{expected}.", COPY)
+
+
+def _open_netpbm(path):
+    """Maps a binary gray or colour netpbm file; 16-bit values are big-endian."""
+    with open(path, "rb") as file:
+        head = file.read(65536)
+    # Blanks and comments may stand between the fields; one blank ends the header.
+    gap = rb"(?:\s|#[^\n]*\n)+"
+    match = re.match(rb"P([56])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)(?:#[^\n]*\n|\s)", head)
+    if not match or not 0 < int(match[4]) < 65536:
+        raise InputError(f"{path} has a damaged netpbm header.", "P5, width, height and a maximum below 65536.", COPY)
+    kind, width, height, largest = (int(number) for number in match.groups())
+    _check_size(path, height, width)
+    dtype, shape = np.dtype(">u2" if largest > 255 else np.uint8), (height, width) + ((3,) if kind == 6 else ())
+    expected = match.end() + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    found = path.stat().st_size
+    if found < expected:
+        raise _cut_off(
+            path, f"{found} bytes", f"{expected} bytes, a header of {match.end()} and {width} x {height} pixels"
+        )
+    return Image(path, "netpbm", np.memmap(path, dtype, "r", match.end(), shape))
+
+
+def _open_tiff(path):
+    """Maps an uncompressed TIFF, or opens the segments of a compressed one."""
+    try:
+        tiff = tifffile.TiffFile(path)
+        page = tiff.pages[0]
+        shape, dpi = page.shape, _tiff_dpi(page)
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError) as error:
+        raise InputError(f"{path} is a damaged TIFF: {_line(error)}.", "a whole TIFF file.", COPY) from None
+    size = path.stat().st_size
+    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if len(page.dataoffsets) != len(page.databytecounts) or not ends or max(ends) > size:
+        tiff.close()
+        raise _cut_off(path, f"{size} bytes", f"at least {max(ends, default=0)} bytes, as its directory says")
+    _check_size(path, *shape[:2])
+    if page.dtype not in (np.uint8, np.uint16) or page.planarconfig != 1 or len(shape) > 3:
+        tiff.close()
+        raise InputError(
+            f"{path} is a TIFF of {page.dtype} with shape {shape}.", "8 or 16 bit, gray or colour.", "convert it."
+        )
+    if page.is_memmappable:
+        tiff.close()
+        return Image(path, "tiff", tifffile.memmap(path, page=0, mode="r"), dpi)
+    return Image(path, "tiff", _Segments(tiff, page), dpi)
+
+
+def _tiff_dpi(page):
+    """Reads the resolution of a TIFF page, which may be in inches or centimetres."""
+    x, unit = page.tags.get("XResolution"), page.tags.get("ResolutionUnit")
+    scale = {2: 1.0, 3: 2.54}.get(int(unit.value) if unit else 2)
+    if x is None or scale is None or not x.value[0] or not x.value[1]:
+        return None
+    dpi = x.value[0] / x.value[1] * scale
+    return round(dpi, 2) if dpi > 1 else None
+
+
+class _Segments:
+    """The strips or tiles of a compressed TIFF page, decoded when a window touches them; the last ones are kept."""
+
+    def __init__(self, tiff, page):
+        self._tiff, self._page = tiff, page
+        self.shape, self.dtype = page.shape, page.dtype
+        self._height, self._width = (
+            (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        )
+        self._columns = -(-page.imagewidth // self._width)
+        self._kept, self._bytes = OrderedDict(), 0
+
+    def __getitem__(self, slices):
+        rows, columns = slices
+        out = np.empty((rows.stop - rows.start, columns.stop - columns.start, *self.shape[2:]), self.dtype)
+        for down in range(rows.start // self._height, -(-rows.stop // self._height)):
+            for across in range(columns.start // self._width, -(-columns.stop // self._width)):
+                segment = self._decoded(down * self._columns + across)
+                top, left = down * self._height, across * self._width
+                first, last = max(rows.start, top), min(rows.stop, top + segment.shape[0])
+                begin, end = max(columns.start, left), min(columns.stop, left + segment.shape[1])
+                out[first - rows.start : last - rows.start, begin - columns.start : end - columns.start] = segment[
+                    first - top : last - top, begin - left : end - left
+                ]
+        return out
+
+    def _decoded(self, index):
+        if index in self._kept:
+            self._kept.move_to_end(index)
+            return self._kept[index]
+        page, file = self._page, self._tiff.filehandle
+        file.seek(page.dataoffsets[index])
+        try:
+            segment, _, shape = page.decode(file.read(page.databytecounts[index]), index, jpegtables=page.jpegtables)
+        except Exception as error:  # Each codec raises errors of its own kind.
+            raise InputError(
+                f"{self._tiff.filename}: part {index} cannot be decoded: {_line(error)}.", "a whole TIFF file.", COPY
+            ) from None
+        if segment is None:
+            segment = np.zeros(shape, self.dtype)
+        segment = segment[0, : shape[1], : shape[2]]
+        segment = segment if len(self.shape) == 3 else segment[..., 0]
+        self._kept[index] = segment
+        self._bytes += segment.nbytes
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return segment
+
+    def close(self):
+        self._kept.clear()
+        self._tiff.close()
+
+
+def _open_png(path):
+    with open(path, "rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - 64))
+        tail = file.read()
+    if _PNG_END not in tail:
+        raise _cut_off(path, "the end mark is missing", "a PNG that ends with IEND")
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    _check_size(path, height, width)
+    dpi, at = None, head.find(b"pHYs")
+    if at > 0 and head[at + 12] == 1:
+        dpi = round(int.from_bytes(head[at + 4 : at + 8], "big") * 0.0254, 2)
+    return Image(path, "png", _decode(path), dpi)
+
+
+def _open_jpeg(path):
+    with open(path, "rb") as file:
+        head = file.read(32)
+        file.seek(max(0, path.stat().st_size - 4096))
+        tail = file.read()
+    if b"\xff\xd9" not in tail:
+        raise _cut_off(path, "the end mark is missing", "a JPEG that ends with FFD9")
+    dpi = None
+    if head[6:11] == b"JFIF\0" and head[13] in (1, 2):
+        dpi = round(int.from_bytes(head[14:16], "big") * (1.0 if head[13] == 1 else 2.54), 2)
+    return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None)
+
+
+def _open_bmp(path):
+    with open(path, "rb") as file:
+        head = file.read(54)
+    expected, size = int.from_bytes(head[2:6], "little"), path.stat().st_size
+    if size < expected:
+        raise _cut_off(path, f"{size} bytes", f"{expected} bytes, as its header says")
+    height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
+    _check_size(path, height, width)
+    per_metre = int.from_bytes(head[38:42], "little")
+    return Image(path, "bmp", _decode(path), round(per_metre * 0.0254, 2) or None)
+
+
+def _open_gif(path):
+    """Decodes a GIF to gray levels: its palette is a table of grays, as ZooProcess writes it."""
+    try:
+        with PillowImage.open(path) as gif:
+            _check_size(path, gif.height, gif.width)
+            palette = np.array(gif.getpalette() or [], np.uint8).reshape(-1, 3)
+            indices = np.asarray(gif)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise _cut_off(path, _line(error), "a whole GIF file") from None
+    if indices.ndim == 2 and len(palette):
+        levels = palette[: max(int(indices.max()) + 1, 1)]
+        if (levels != levels[:, :1]).any():
+            raise InputError(f"{path} has a palette of colours.", "a palette of grays.", "convert it to gray.")
+        table = np.zeros(256, np.uint8)
+        table[: len(levels)] = levels[:, 0]
+        indices = table[indices]
+    return Image(path, "gif", _spill(indices))
+
+
+def _decode(path):
+    """Decodes a file whole, into a temporary memory-mapped file; colours come as red green blue."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise InputError(f"{path} cannot be decoded.", "a whole image file.", COPY)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} has pixels of {pixels.dtype}.", "8 or 16 bit.", "convert it.")
+    if pixels.ndim == 3:
+        cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB, dst=pixels)
+    return _spill(pixels)
+
+
+def _spill(pixels):
+    """Moves an array into a temporary file without a name; its memory is free again."""
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, pixels.dtype, "w+", shape=pixels.shape)
+        mapped[:] = pixels
+    return mapped
+
+
+def _line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_OPENERS = {
+    rb"P[56][\s#]": _open_netpbm,
+    rb"\x89PNG\r\n\x1a\n": _open_png,
+    rb"II[*+]\0|MM\0[*+]": _open_tiff,
+    rb"BM": _open_bmp,
+    rb"GIF8": _open_gif,
+    rb"\xff\xd8\xff": _open_jpeg,
+}

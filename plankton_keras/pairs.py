@@ -1,0 +1,143 @@
+"""Scans and masks in folders: which files they are, which belong together, and which split the folder gives them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from plankton_keras.errors import InputError, did_you_mean
+from plankton_keras.schema import SPLITS
+
+MASK_SUFFIXES = (".png.ppm", ".ppm", ".pgm", ".png", ".tif", ".tiff", ".bmp", ".gif")
+SCAN_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class ScanPair:
+    """A scan and its mask.
+
+    Attributes:
+        stem: Name without suffix and without `_scan`.
+        scan: Path of the scan.
+        mask: Path of the mask, or None.
+        split: `train`, `val`, `test`, or None where the folder does not say.
+    """
+
+    stem: str
+    scan: Path
+    mask: Path | None
+    split: str | None
+
+
+def stem_of(path):
+    """Gives the name that a scan and its mask share.
+
+    Example:
+
+    >>> stem_of("train/rg20090114_scan.png.ppm"), stem_of("masks/a.tif")
+    ('rg20090114', 'a')
+    """
+    name = Path(path).name
+    suffix = next((each for each in SCAN_SUFFIXES if name.lower().endswith(each)), "")
+    stem = name[: len(name) - len(suffix)]
+    return stem.removesuffix("_scan").removesuffix("_mask")
+
+
+def find_pairs(folder, masks=None):
+    """Finds the scans of a folder and their masks.
+
+    Args:
+        folder: A folder of `STEM_scan.EXT` and `STEM_mask.EXT`; sub-folders `train`, `val` and `test` are the splits
+            where they exist.
+        masks: A folder of masks with the stems of the scans, with the same sub-folders, or None.
+
+    Returns:
+        A list of `ScanPair` in the order of split and stem; scans without a mask have None.
+
+    Raises:
+        InputError: If there is no scan, a mask has no scan, or two files have one stem.
+    """
+    folder = _existing(folder)
+    pairs = []
+    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks)):
+        scans, found = _scan_files(scans_in, masks_in), _mask_files(masks_in or scans_in, masks_in is not None)
+        if masks_in is None:
+            for stem in sorted(set(found) - set(scans)):
+                raise InputError(
+                    f"{found[stem]} has no scan.", f"a scan {stem}_scan.EXT.", "add the scan, or remove the mask."
+                )
+        pairs += [ScanPair(stem, scan, found.get(stem), split) for stem, scan in sorted(scans.items())]
+    if not pairs:
+        raise InputError(
+            f"{folder} holds no scan.",
+            f"files STEM_scan.EXT, EXT one of {' '.join(SCAN_SUFFIXES)}.",
+            "check the folder; with masks elsewhere give --masks.",
+        )
+    return pairs
+
+
+def find_scans(paths):
+    """Finds the scans to predict.
+
+    Args:
+        paths: Files, or folders of scans; of a folder with `*_scan.*` files only those are taken, and never masks.
+
+    Returns:
+        A list of paths, each once.
+
+    Raises:
+        InputError: If a path does not exist or a folder holds no scan.
+    """
+    found = []
+    for path in map(_existing, paths):
+        files = [path] if path.is_file() else sorted(_scan_files(path, None, any_name=True).values())
+        if not files:
+            raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
+        found += files
+    return list(dict.fromkeys(found))
+
+
+def _existing(path):
+    path = Path(path)
+    if not path.exists():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(
+            f"{path} does not exist.{did_you_mean(path.name, beside)}", "a folder or file of scans.", "check the path."
+        )
+    return path
+
+
+def _split_folders(folder, masks):
+    """Lists `(split, folder of scans, folder of masks or None)`."""
+    splits = [split for split in SPLITS if (folder / split).is_dir()]
+    if not splits:
+        return [(None, folder, masks)]
+    return [
+        (split, folder / split, masks and (masks / split if (masks / split).is_dir() else masks)) for split in splits
+    ]
+
+
+def _files(folder, suffixes, ending):
+    """Finds files by the end of their stem; gives them by the stem that scan and mask share."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        suffix = next((each for each in suffixes if path.name.lower().endswith(each)), None)
+        if suffix and path.is_file() and re.search(ending, path.name[: -len(suffix)]):
+            stem = stem_of(path)
+            if stem in found:
+                raise InputError(
+                    f"{found[stem]} and {path} have the same name.", "one file a scan.", "remove one of them."
+                )
+            found[stem] = path
+    return found
+
+
+def _scan_files(folder, masks, any_name=False):
+    """Finds `*_scan.*`; where there are none and other names are allowed, everything that is no mask."""
+    named = _files(folder, SCAN_SUFFIXES, "_scan$")
+    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_mask)$") if masks or any_name else {})
+
+
+def _mask_files(folder, any_name):
+    """Finds `*_mask.*`; where there are none and other names are allowed, everything that is no scan."""
+    named = _files(folder, SCAN_SUFFIXES, "_mask$")
+    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_scan)$") if any_name else {})

@@ -1,0 +1,282 @@
+"""The command line from the outside: exit codes, exact messages, JSON, and the chain from scans to a served mask."""
+
+import csv
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from plankton_keras.cli import main
+
+COMMANDS = sorted(main.commands)
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    if result.exit_code != code:
+        raise AssertionError(f"exit code {result.exit_code}\n{result.output}\n{result.exception!r}")
+    return result
+
+
+@pytest.fixture(scope="module")
+def chain(tiny_scans, tmp_path_factory):
+    """Runs the whole chain once, on tiny scans, with the JSON of each command."""
+    folder = tmp_path_factory.mktemp("chain")
+    small = (
+        "--width",
+        4,
+        "--depth",
+        2,
+        "--epochs",
+        3,
+        "--steps-per-epoch",
+        20,
+        "--window",
+        64,
+        "--learning-rate",
+        0.02,
+    )
+    said = {
+        "make-tfrecords": run(
+            "make-tfrecords", tiny_scans, "--out", folder / "records", "--patch-size", 64, "--json", "--quiet"
+        ),
+        "train": run("train", folder / "records", "--out", folder / "run", *small, "--json", "--quiet"),
+        "evaluate": run("evaluate", folder / "run", tiny_scans, "--out", folder / "evaluation", "--json", "--quiet"),
+        "predict": run(
+            "predict", folder / "run", tiny_scans / "test", "--out", folder / "predictions", "--json", "--quiet"
+        ),
+        "export": run("export", folder / "run", "--out", folder / "export", "--json", "--quiet"),
+    }
+    return folder, {name: json.loads(result.stdout) for name, result in said.items()}
+
+
+def test_the_chain_finds_the_dark_squares_that_a_threshold_cannot_tell_from_pale_ones(chain):
+    _, said = chain
+    # The squares that are not living are dark too: the threshold finds 2 living of 3, precision 2/3.
+    assert said["evaluate"]["baselines"]["threshold"]["pixel"]["precision"] == pytest.approx(2 / 3, abs=0.1)
+    assert said["evaluate"]["pixel"]["f1"] > 0.95
+
+
+def test_each_json_has_the_keys_that_scripts_rely_on(chain):
+    folder, said = chain
+    records = said["make-tfrecords"]
+    assert set(records) == {"out", "splits", "classes", "class_share", "seconds", "megapixels_per_second"}
+    assert records["splits"]["train"]["scans"] == ["a", "b"]
+    assert set(records["splits"]["train"]) == {"scans", "patches", "shards"}
+    assert set(said["train"]) == {"out", "model", "epochs", "best_epoch", "val", "seconds", "patches_per_second"}
+    scores = said["evaluate"]
+    assert {"pixel", "classes", "objects", "scans", "threshold"} <= set(scores)
+    assert set(scores["pixel"]) == {"accuracy", "precision", "recall", "f1", "iou"}
+    assert set(scores["objects"]) == {"precision", "recall", "f1", "ap50", "pq"}
+    assert list(scores["classes"]) == ["non-living", "living"]
+    assert [scan["scan"] for scan in scores["scans"]] == ["c"]
+    assert said["predict"]["failed"] == []
+    (scan,) = said["predict"]["scans"]
+    keys = {"scan", "status", "megapixels", "seconds", "megapixels_per_second", "peak_memory_mb", "objects"}
+    assert keys <= set(scan)
+    assert said["export"]["max_difference"] <= 1e-4
+    assert said["export"]["signatures"] == ["serving_default", "serving_bytes"]
+    for name, path in (
+        ("make-tfrecords", "records/make-tfrecords.json"),
+        ("train", "run/metrics.json"),
+        ("evaluate", "evaluation/metrics.json"),
+        ("export", "export/export.json"),
+    ):
+        assert json.loads((folder / path).read_text()) == said[name]
+
+
+def test_evaluate_gives_the_same_on_records_as_on_scans(chain, tiny_scans, tmp_path):
+    folder, said = chain
+    again = run("evaluate", folder / "run", folder / "records", "--out", tmp_path / "e", "--json", "--quiet")
+    assert json.loads(again.stdout)["pixel"] == said["evaluate"]["pixel"]
+
+
+def test_evaluate_compares_a_run_with_its_export(chain, tiny_scans, tmp_path):
+    folder, said = chain
+    both = run("evaluate", folder / "run", folder / "export", tiny_scans, "--out", tmp_path / "e", "--json", "--quiet")
+    first, second = json.loads(both.stdout)["runs"]
+    assert first["pixel"] == second["pixel"] == said["evaluate"]["pixel"]
+
+
+def test_predictions_are_files_that_agree_with_each_other(chain):
+    folder, said = chain
+    mask = cv2.imread(str(folder / "predictions" / "d_mask.png"), cv2.IMREAD_UNCHANGED)
+    with open(folder / "predictions" / "d_objects.csv", newline="") as file:
+        objects = list(csv.DictReader(file))
+    assert mask.shape == (200, 300)
+    assert set(np.unique(mask)) == {0, 1}
+    assert len(objects) == said["predict"]["scans"][0]["objects"]
+    assert sum(int(each["area_px"]) for each in objects) == mask.sum()
+    assert {each["class"] for each in objects} == {"living"}
+    assert (folder / "predictions" / "d_overlay.jpg").is_file()
+
+
+def test_predict_takes_an_export_and_gives_the_same_mask(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    run("predict", folder / "export", tiny_scans / "test", "--out", tmp_path, "--probabilities", "--quiet")
+    assert (tmp_path / "d_mask.png").read_bytes() == (folder / "predictions" / "d_mask.png").read_bytes()
+    assert (tmp_path / "d_probability.tif").is_file()
+
+
+def test_predict_skips_what_is_done_and_refuses_another_threshold(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = ("predict", folder / "run", tiny_scans / "test", "--out", tmp_path / "p")
+    run(*words)
+    before = (tmp_path / "p" / "d_mask.png").stat().st_mtime_ns
+    assert "is done already" in run(*words).stderr
+    assert (tmp_path / "p" / "d_mask.png").stat().st_mtime_ns == before
+    refused = run(*words, "--threshold", 0.99, code=4)
+    assert "holds predictions of another model or with other settings." in refused.stderr
+
+
+def test_predict_keeps_the_good_scans_and_lists_the_bad(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    bad = tmp_path / "bad_scan.png"
+    bad.write_bytes(b"no image at all")
+    words = ("predict", folder / "run", bad, tiny_scans / "test", "--out", tmp_path / "p", "--json")
+    result = run(*words, code=3)
+    said = json.loads(result.stdout)
+    assert [entry["scan"] for entry in said["scans"]] == ["d"]
+    assert said["failed"][0]["error"] == f"{bad} is no image: it starts with b'no image'."
+    assert json.loads((tmp_path / "p" / "prediction.json").read_text())["status"] == "failed"
+
+
+def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e")
+    assert run(*words, code=4).stderr == (
+        f"{folder / 'run'} was trained on a and 1 others.\n"
+        "Expected: scans that it has not seen.\n"
+        "Fix: give other scans, or --split val of the records.\n"
+    )
+
+
+def test_an_out_with_content_is_refused_and_overwritten_on_demand(chain, tiny_scans, tmp_path):
+    out = tmp_path / "records"
+    words = ("make-tfrecords", tiny_scans, "--out", out, "--patch-size", 64)
+    run(*words)
+    assert run(*words, code=4).stderr == (
+        f"{out} already has content.\n"
+        "Expected: a new folder.\n"
+        "Fix: add --resume to complete it, --overwrite to replace it, or choose another --out.\n"
+    )
+    run(*words, "--overwrite")
+
+
+def test_an_error_is_an_object_with_json(tmp_path):
+    result = run("make-tfrecords", tmp_path / "nowhere", "--out", tmp_path / "o", "--json", code=3)
+    assert json.loads(result.stdout) == {
+        "error": f"{tmp_path / 'nowhere'} does not exist.",
+        "expected": "a folder or file of scans.",
+        "fix": "check the path.",
+    }
+    usage = json.loads(run("train", "--json", code=2).stdout)
+    assert usage["error"] == "Missing argument 'RECORDS'."
+    assert usage["fix"] == "plankton train --help"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("evalute",), "Did you mean 'evaluate'?"),
+        (("train", "r", "--out", "x", "--epoch", "3"), "Did you mean one of: '--depth', '--epochs'?"),
+        (("train", "r", "--out", "x", "--model", "unte"), "--model is 'unte'. Did you mean \"unet\"?"),
+        (("train", "r", "--out", "x", "--window", "100"), "Expected: a multiple of 64, such as 128."),
+        (("predict", "r", "s", "--out", "x", "--threshold", "2"), "Expected: a number from 0.0 to 1.0."),
+    ],
+)
+def test_typos_and_bad_settings_are_answered(words, said):
+    assert said in run(*words, code=2).stderr
+
+
+def test_a_config_file_is_read_flags_win_and_unknown_names_are_refused(tiny_scans, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text('{"patch_size": 128, "ground_keep": 0.0}')
+    words = ("make-tfrecords", tiny_scans, "--out", tmp_path / "r", "--config", config, "--ground-keep", 1.0)
+    run(*words)
+    settings = json.loads((tmp_path / "r" / "manifest.json").read_text())["settings"]
+    assert (settings["patch_size"], settings["ground_keep"]) == (128, 1.0)
+    config.write_text('{"patchsize": 128}')
+    refused = run(*words, "--overwrite", code=2).stderr
+    assert refused.startswith(f"{config}: there is no setting 'patchsize'. Did you mean \"patch_size\"?\n")
+
+
+def test_dry_runs_write_nothing_and_say_the_cost(chain, tiny_scans, tmp_path):
+    folder, said = chain
+    out = tmp_path / "none"
+    plan = run("make-tfrecords", tiny_scans, "--out", out, "--patch-size", 64, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["splits"] == said["make-tfrecords"]["splits"]
+    small = ("--width", 4, "--depth", 2, "--epochs", 3, "--steps-per-epoch", 5, "--window", 64)
+    plan = run("train", folder / "records", "--out", out, *small, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["steps"] == 15
+    plan = run("predict", folder / "run", tiny_scans / "test", "--out", out, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["tiles"] == 1
+    assert not out.exists()
+
+
+def test_train_refuses_records_without_a_val_split(tiny_scans, tmp_path):
+    said = run("make-tfrecords", tiny_scans / "train", "--out", tmp_path / "r", "--val-fraction", 0, "--patch-size", 64)
+    assert "There is no val split" in said.stderr
+    refused = run("train", tmp_path / "r", "--out", tmp_path / "run", "--depth", 2, "--width", 4, code=4)
+    assert "has no patches in the split 'val'; it has train." in refused.stderr
+
+
+def test_train_goes_on_only_with_the_same_settings(chain, tmp_path):
+    folder, _ = chain
+    refused = run("train", folder / "records", "--out", folder / "run", "--resume", code=4).stderr
+    assert refused == (
+        f"{folder / 'run'} was begun with other settings.\n"
+        f"Expected: those of {folder / 'run' / 'config.json'}.\n"
+        f"Fix: add --config {folder / 'run' / 'config.json'}.\n"
+    )
+    again = run(
+        "train", folder / "records", "--out", folder / "run", "--resume", "--config", folder / "run" / "config.json"
+    )
+    assert "best epoch" in again.stdout
+
+
+def test_train_prints_a_line_an_epoch(chain, tmp_path):
+    folder, _ = chain
+    small = ("--width", 4, "--depth", 2, "--epochs", 2, "--steps-per-epoch", 2, "--window", 64)
+    said = run("train", folder / "records", "--out", tmp_path / "run", *small).stderr
+    line = r"epoch 2/2  loss \d\.\d{3}  val_f1 \d\.\d{3} \(best \d\.\d{3} at [12]\)  \d+ s  eta 0 s"
+    assert re.search(line, said)
+
+
+@pytest.mark.parametrize("part", ["records", "run", "export", "predictions"])
+def test_info_says_what_the_chain_wrote(chain, part):
+    folder, _ = chain
+    kind = "records" if part == "records" else part
+    said = json.loads(run("info", folder / part, "--json").stdout)
+    assert said["kind"] == kind
+    assert said["next"].startswith(("plankton ", "look at "))
+
+
+def test_info_of_a_scan_and_of_nothing(tiny_scans, tmp_path):
+    said = json.loads(run("info", tiny_scans / "train" / "a_scan.png.ppm", "--json").stdout)
+    assert (said["format"], said["width_px"], said["height_px"]) == ("netpbm", 300, 200)
+    assert f"{tmp_path} is nothing that plankton knows." in run("info", tmp_path, code=4).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_in_an_example_and_answers_to_h(command):
+    text = run(command, "-h").stdout
+    example = re.search(r"Example:\n\s+(plankton .*)\n", text)
+    assert example[1].split()[1] == command
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
+    import plankton_keras.cli.output as output
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(output, "prepare", interrupted)
+    said = run("train", tmp_path, "--out", tmp_path / "run", code=130).stderr
+    assert said.endswith(
+        f"Interrupted.\nExpected: the command to end.\nFix: go on with: plankton train {tmp_path} --out {tmp_path / 'run'} --resume\n"
+    )
+    assert "--resume" not in run("predict", "run", tmp_path, "--out", tmp_path / "p", code=130).stderr

@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from plankton_keras import export as export_module
+from plankton_keras.config import TrainConfig
+from plankton_keras.errors import ArtefactError
+from plankton_keras.export import export_run, next_version
+from plankton_keras.files import write_json
+from plankton_keras.inference import load_predictor
+from plankton_keras.models import build_model
+from plankton_keras.runs import Run
+from plankton_keras.taxa import living_target
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run whose model is untrained."""
+    run = Run(tmp_path_factory.mktemp("run"))
+    config = TrainConfig(width=4, depth=3)
+    keras.utils.set_random_seed(1)
+    build_model(config, 2).save(run.model)
+    write_json(run.config, config.to_json())
+    write_json(run.thresholds, {"foreground": 0.4})
+    write_json(run.metrics, {"val": {}})
+    provenance = {"classes": ["non-living", "living"], "dpi": 2400, "target": living_target().to_json()}
+    write_json(run.provenance, {**provenance, "training_scans": {"abc": "a"}})
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("export")
+    return out, export_run(run, out)
+
+
+def image(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_run_and_export_give_the_same_probabilities_at_any_size_and_batch(run, exported):
+    of_run, of_export = load_predictor(run.folder), load_predictor(exported[0])
+    for shape in ((1, 64, 64), (3, 128, 64), (2, 192, 256)):
+        first, second = of_run.probabilities(image(*shape)), of_export.probabilities(image(*shape))
+        assert np.abs(first - second).max() <= 1e-4
+        assert first.shape == (*shape, 2)
+        assert first.sum(axis=-1) == pytest.approx(1, abs=1e-5)
+
+
+def test_run_and_export_know_the_same(run, exported):
+    of_run, of_export = load_predictor(run.folder), load_predictor(exported[0])
+    for name in ("classes", "threshold", "target", "training_scans"):
+        assert getattr(of_run, name) == getattr(of_export, name)
+
+
+def test_the_metadata_tells_what_a_stranger_needs(run, exported):
+    metadata = json.loads((exported[0] / "1" / "metadata.json").read_text())
+    assert metadata["classes"] == ["non-living", "living"]
+    assert metadata["threshold"] == 0.4
+    assert metadata["pixel_mm"] == pytest.approx(25.4 / 2400)
+    assert metadata["model_sha256"] == run.digest()
+    assert metadata["max_difference"] == exported[1]["max_difference"] <= 1e-4
+
+
+def test_it_loads_where_there_is_only_tensorflow_and_takes_bytes_too(exported, tmp_path):
+    pixels = image(64, 128)
+    png = cv2.imencode(".png", pixels)[1].tobytes()
+    (tmp_path / "a.png").write_bytes(png)
+    np.save(tmp_path / "a.npy", pixels)
+    code = f"""
+import sys, numpy as np, tensorflow as tf
+loaded = tf.saved_model.load({str(exported[0] / "1")!r})
+first = loaded.signatures["serving_default"](image=tf.constant(np.load({str(tmp_path / "a.npy")!r})[None, ..., None]))
+data = tf.constant([open({str(tmp_path / "a.png")!r}, "rb").read()])
+second = loaded.signatures["serving_bytes"](image_bytes=data)
+assert list(first) == list(second) == ["probabilities"]
+assert first["probabilities"].shape == (1, 64, 128, 2)
+assert np.array_equal(first["probabilities"], second["probabilities"])
+assert "plankton_keras" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_versions_count_up_and_overwrite_replaces_the_newest(run, exported, tmp_path):
+    out = tmp_path / "export"
+    assert [export_run(run, out)["version"] for _ in range(2)] == [1, 2]
+    assert next_version(out, overwrite=False) == 3
+    assert export_run(run, out, overwrite=True)["version"] == 2
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
+
+
+def test_an_export_that_computes_something_else_is_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "_difference", lambda *_: 0.02)
+    with pytest.raises(ArtefactError, match="The export differs from the model by 0.02."):
+        export_run(run, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_warm_up_requests_are_what_tensorflow_serving_parses(exported):
+    (path,) = (exported[0] / "1" / "assets.extra").iterdir()
+    assert path.name == "tf_serving_warmup_requests"
+    signatures = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = fields(fields(record)[6])[1]
+        spec, entry = fields(fields(request)[1]), fields(fields(request)[2])
+        assert spec[1] == b"plankton"
+        tensor = tf.make_ndarray(type(tf.make_tensor_proto(0)).FromString(entry[2]))
+        signatures.append((spec[3].decode(), entry[1].decode(), tensor.shape))
+    assert signatures == [("serving_default", "image", (1, 256, 256, 1)), ("serving_bytes", "image_bytes", (1,))]
+
+
+def fields(message):
+    """Reads the length-delimited fields of a protobuf message."""
+    found, at = {}, 0
+    while at < len(message):
+        key, at = varint(message, at)
+        assert key & 7 == 2
+        length, at = varint(message, at)
+        found[key >> 3] = message[at : at + length]
+        at += length
+    return found
+
+
+def varint(message, at):
+    value = shift = 0
+    while True:
+        value |= (message[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if message[at - 1] < 128:
+            return value, at
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(ArtefactError) as caught:
+        load_predictor(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is neither a run nor an export.\n"
+        "Expected: a folder with config.json and model.keras, or one with 1/saved_model.pb.\n"
+        "Fix: give what plankton train or plankton export wrote."
+    )
+
+
+def test_a_run_that_has_not_ended_is_refused(run, tmp_path):
+    write_json(tmp_path / "config.json", {})
+    with pytest.raises(ArtefactError, match=f"The training in {tmp_path} has not ended."):
+        load_predictor(tmp_path)
+
+
+def test_an_export_of_another_major_version_is_refused_with_the_command(exported, tmp_path):
+    write_json(tmp_path / "metadata.json", {"format_version": "2.0"})
+    with pytest.raises(ArtefactError, match="write it anew: plankton export RUN --out DIR"):
+        load_predictor(tmp_path)

@@ -1,0 +1,143 @@
+"""schema: names are built and read back, and so is the manifest."""
+
+import dataclasses
+import json
+
+import pytest
+
+from plankton_keras.errors import ArtefactError
+from plankton_keras.schema import Manifest, Shard, Source, check_version, parse_shard_name, shard_name
+
+MANIFEST = Manifest(
+    patch_size=256,
+    classes=("non-living", "living"),
+    target={"names": ["non-living", "living"], "classes": {"0": 0}, "rest": 1, "first_rest": 8},
+    class_share={"non-living": 0.96, "living": 0.04},
+    splits={
+        "train": (
+            Shard("train-00000-of-00002.tfrecord", 7, 900, "a" * 64),
+            Shard("train-00001-of-00002.tfrecord", 5, 800, "b" * 64),
+        ),
+        "val": (Shard("val-00000-of-00001.tfrecord", 3, 400, "c" * 64),),
+    },
+    sources=(
+        Source("scan_1", "train", 1000, 2000, 2400.0, "d" * 64, "e" * 64),
+        Source("scan_2", "val", 500, 600, None, "f" * 64, "0" * 64),
+    ),
+    settings={"patch_size": 256, "seed": 0},
+)
+
+
+def stored():
+    return json.loads(json.dumps(MANIFEST.to_json()))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize(("index", "count"), [(0, 1), (3, 16), (99998, 99999)])
+def test_a_shard_name_is_read_back_as_it_was_built(split, index, count):
+    assert parse_shard_name(shard_name(split, index, count)) == (split, index, count)
+
+
+def test_shard_names_sort_in_the_order_of_their_index():
+    names = [shard_name("train", index, 1200) for index in (1, 2, 10, 100, 1000)]
+    assert names == sorted(names)
+    assert names[0] == "train-00001-of-01200.tfrecord"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "manifest.json",
+        ".partial-train-00000-of-00001.tfrecord",
+        "train-00000-of-00001.tfrecord.gz",
+        "train-0-of-1.tfrecord",
+        "train-00000-of-00001.tfrecord\n",
+        "TRAIN-00000-of-00001.tfrecord",
+        "train_00000_of_00001.tfrecord",
+    ],
+)
+def test_other_files_are_no_shards(name):
+    assert parse_shard_name(name) is None
+
+
+def test_the_manifest_is_the_same_after_json():
+    assert Manifest.from_json(stored(), "manifest.json") == MANIFEST
+
+
+def test_the_patches_of_a_split_are_the_sum_over_its_shards():
+    # 7 + 5; a split that is not there has none.
+    assert [MANIFEST.patches(split) for split in ("train", "val", "test")] == [12, 3, 0]
+
+
+def test_another_minor_version_is_read_and_kept():
+    assert Manifest.from_json({**stored(), "version": "1.9"}, "m") == dataclasses.replace(MANIFEST, version="1.9")
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9", "10.0", None])
+def test_another_major_version_is_refused_with_the_command_that_rewrites(version):
+    with pytest.raises(ArtefactError) as caught:
+        Manifest.from_json({**stored(), "version": version}, "records/manifest.json")
+    assert str(caught.value) == (
+        f"records/manifest.json has format version {version}.\n"
+        "Expected: version 1.x, which this plankton_keras reads.\n"
+        "Fix: write it anew: plankton make-tfrecords SCANS --out DIR --overwrite"
+    )
+
+
+def test_the_version_is_looked_at_before_the_fields_which_another_version_may_lack():
+    with pytest.raises(ArtefactError, match=r"has format version 2\.0"):
+        Manifest.from_json({"version": "2.0"}, "m")
+
+
+def test_check_version_takes_the_command_of_its_caller():
+    check_version("1.7", "run", "plankton train")
+    with pytest.raises(ArtefactError, match=r"Fix: write it anew: plankton train$"):
+        check_version("3.0", "run", "plankton train")
+
+
+REWRITE = "Expected: what make-tfrecords wrote.\nFix: run plankton make-tfrecords SCANS --out DIR --overwrite."
+
+
+@pytest.mark.parametrize("field", ["classes", "splits", "sources"])
+def test_a_missing_list_is_named(field):
+    values = stored()
+    del values[field]
+    with pytest.raises(ArtefactError) as caught:
+        Manifest.from_json(values, "m.json")
+    assert str(caught.value) == f"m.json is no manifest of version 1.0: '{field}'.\n{REWRITE}"
+
+
+def test_a_missing_value_is_named():
+    values = stored()
+    del values["patch_size"]
+    with pytest.raises(ArtefactError) as caught:
+        Manifest.from_json(values, "m.json")
+    assert str(caught.value) == (
+        "m.json is no manifest of version 1.0: Manifest.__init__() missing 1 required positional argument: "
+        f"'patch_size'.\n{REWRITE}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [(("splits", "train"), "sha256"), (("sources",), "height")],
+)
+def test_a_missing_field_of_a_shard_or_a_scan_is_named(place, word):
+    values = stored()
+    rows = values
+    for key in place:
+        rows = rows[key]
+    del rows[0][word]
+    with pytest.raises(ArtefactError, match=f"missing 1 required positional argument: '{word}'"):
+        Manifest.from_json(values, "m.json")
+
+
+def test_a_field_of_nobody_is_refused():
+    with pytest.raises(ArtefactError, match="unexpected keyword argument 'colour'"):
+        Manifest.from_json({**stored(), "colour": 1}, "m.json")
+
+
+def test_splits_of_the_wrong_kind_are_refused():
+    with pytest.raises(ArtefactError, match=r"is no manifest of version 1\.0"):
+        Manifest.from_json({**stored(), "splits": []}, "m.json")
