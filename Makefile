@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= plankton-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format clean
+.PHONY: help demo test test-all check docs format clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(VENV)/installed  ## Check style and Dockerfiles.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/hadolint docker/*.Dockerfile
+
+docs: $(VENV)/installed  ## Write the help of the commands into their pages.
+	$(BIN)/python docs/write_help.py
 
 format: $(VENV)/installed  ## Format the code.
 	$(BIN)/ruff format .

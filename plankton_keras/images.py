@@ -6,6 +6,7 @@ or tiles that a window touches. Other formats can only be decoded whole: once, i
 
 import os
 import re
+import struct
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
@@ -151,7 +152,7 @@ def _open_tiff(path):
         tiff = tifffile.TiffFile(path)
         page = tiff.pages[0]
         shape, dpi = page.shape, _tiff_dpi(page)
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError) as error:
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError, struct.error) as error:
         raise InputError(f"{path} is a damaged TIFF: {_line(error)}.", "a whole TIFF file.", COPY) from None
     size = path.stat().st_size
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]

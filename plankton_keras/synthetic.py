@@ -119,20 +119,20 @@ def _draw_copepod(sheet, rng):
     outline = _ribbon(body, breadth * np.sin(np.pi * (0.03 + 0.92 * PLACE)) ** 0.6)
     sheet.fill(outline, 0.6, 1.5, rim=(0.014, 0.25))
     for seam in body[15:36:5]:  # between the segments of the body
-        sheet.stroke([seam - (0, breadth * 0.8), (*seam, 0, breadth * 0.8)], 0.008, 0.2)
+        sheet.stroke(np.add(seam, [(0, -breadth * 0.8), (0, breadth * 0.8)]), 0.008, 0.2)
     sheet.fill(_ribbon(body[4:34], breadth * rng.uniform(0.2, 0.45) * np.sin(np.linspace(0, np.pi, 30))), 0.45, 3)
     sheet.grain(0.22, 0.05)
     for index in range(4):  # the abdomen
         segment = _curve(body[-1] - (0.055 * index, 0), np.pi, 0.048)
         sheet.fill(_ribbon(segment, (0.040 - 0.004 * index) * (1 - 0.3 * PLACE**4)), 0.6, 1.2)
     for side in (-1, 1):
-        fork = body[-1] + (-0.22, 0.012 * side)
+        fork = np.add(body[-1], (-0.22, 0.012 * side))
         sheet.stroke(_curve(fork, np.pi - 0.2 * side, 0.07), 0.020, 0.6)
         for spread in (0.1, 0.3, 0.55):
             sheet.stroke(_curve(fork - (0.07, -0.01 * side), np.pi - spread * side, 0.12), 0.007, 0.4)
         shoulder, heading = (0.37, 0.6 * breadth * side), side * rng.uniform(0.9, 1.7)
         sheet.stroke(_curve(shoulder, heading, 0.75, side * rng.uniform(0.4, 1.3)), 0.017, 0.45)
-    for foot in (*body[6:34:4], 0, breadth * 0.7):
+    for foot in np.add(body[6:34:4], (0, breadth * 0.7)):
         sheet.stroke(_curve(foot, rng.uniform(1.8, 2.5), rng.uniform(0.1, 0.18), 0.5), 0.013, 0.35)
 
 
@@ -145,7 +145,7 @@ def _draw_arrow_worm(sheet, rng):
     sheet.fill(_ribbon(body, profile), rng.uniform(0.10, 0.18), 1.5, rim=(0.006, 0.28))
     sheet.stroke(body[2:29], 0.016, 0.30, 2)  # the gut
     for side in (-1, 1):
-        sheet.fill(_ribbon((*body[24:29], 0, side * breadth * 0.45), breadth * 0.35), 0.4, 2)  # the ovaries
+        sheet.fill(_ribbon(np.add(body[24:29], (0, side * breadth * 0.45)), breadth * 0.35), 0.4, 2)  # the ovaries
     sheet.grain(0.25, 0.02)
     sheet.fill(_oval(body[0], 0.034, 0.026), 0.9, 1.5)
     for spread in np.linspace(-0.9, 0.9, 6):  # the hooks that catch its prey
@@ -166,7 +166,7 @@ def _draw_jelly(sheet, rng):
     sheet.fill(bell, 0.13, 2.5)
     sheet.grain(0.5, 0.08)
     sheet.stroke(bell, 0.022, 0.30)
-    sheet.stroke(bell * (0.78, 0.7) + (0, 0.09), 0.012, 0.18)
+    sheet.stroke(np.add(bell * (0.78, 0.7), (0, 0.09)), 0.012, 0.18)
     top = 0.3 - height
     for x in 0.48 * np.cos(np.linspace(0.4, 2.7, rng.integers(4, 8))):  # canals from the top to the rim
         sheet.stroke([(0, top), (x * 0.8, top + 0.4 * height), (x, 0.3)], 0.014, 0.22)
@@ -231,7 +231,7 @@ TAXA = (Taxon(0, "ground", False), *(kind.taxon for kind in _KINDS))
 
 
 def _placeable(kind, side, rng):
-    """Draws one object on its own: transmission, float32 in 0..1.03, and mask, bool, both `MARGIN` wider than the mask."""
+    """Draws one object on its own: transmission (float32, 0 to 1.03) and mask (bool), with `MARGIN`."""
     sheet = _Sheet(rng, max(min(kind.length * rng.lognormal(0, 0.35), 0.45 * side), 30.0), kind.reach)
     kind.draw(sheet, rng)
     absorbance = np.pad(sheet.absorbance, 2 * MARGIN) * rng.uniform(0.85, 1.25)
@@ -326,15 +326,19 @@ def draw_scan(height, width, seed, coverage=0.04):
     _draw_ground(scan, rng)
     _draw_dust(scan, rng)
     groups = {living: [kind for kind in _KINDS if kind.taxon.living == living] for living in (False, True)}
+    budget = {
+        living: coverage * scan.size * share for living, share in ((False, 1 - LIVING_SHARE), (True, LIVING_SHARE))
+    }
     drawn = {False: 0, True: 0}
     for _ in range(50 + scan.size // 1000):  # bounded, though the scan is covered long before
-        if sum(drawn.values()) >= coverage * scan.size:
+        living = drawn[True] / budget[True] <= drawn[False] / budget[False]  # the group that is further behind
+        if drawn[living] >= budget[living]:
             break
-        living = drawn[True] <= LIVING_SHARE * sum(drawn.values())
         kind = groups[living][rng.choice(len(groups[living]), p=[kind.share for kind in groups[living]])]
         transmission, truth = _placeable(kind, min(height, width), rng)
         place = _find_place(mask, truth, rng)
-        if place is None:
+        # One large animal at the end would upset the balance of a small scan.
+        if place is None or drawn[living] + truth.sum() > 1.1 * budget[living]:
             continue
         _dim(scan, *place, transmission)
         mask[place[0] : place[0] + truth.shape[0], place[1] : place[1] + truth.shape[1]][truth] = kind.taxon.id

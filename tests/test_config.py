@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from plankton_keras.config import MODELS, PRESETS, PredictConfig, RecordsConfig, TrainConfig, parse_gray_range
+from plankton_keras.config import PRESETS, PredictConfig, RecordsConfig, TrainConfig, parse_gray_range
 from plankton_keras.errors import SettingError
 
 CONFIGS = (RecordsConfig, TrainConfig, PredictConfig)

@@ -129,7 +129,8 @@ def test_an_empty_table_has_nothing(table):
 def test_a_missing_column_of_a_file_of_classes_names_that_file(table):
     path = table("id,name\n1,detritus\n", "mine.csv")
     assert text_of(file_target, path) == (
-        f"{path} has no column 'class'; it has id, name.\nExpected: the columns id,class.\nFix: add the column to {path}."
+        f"{path} has no column 'class'; it has id, name.\n"
+        f"Expected: the columns id,class.\nFix: add the column to {path}."
     )
 
 

@@ -96,5 +96,7 @@ def evaluation_dataset(folder, manifest, split, batch_size):
         tf.data.TFRecordDataset(files)
         .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
+        # Records have no count of their own; without it Keras takes the end for an interruption.
+        .apply(tf.data.experimental.assert_cardinality(-(-manifest.patches(split) // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )

@@ -1,0 +1,202 @@
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as PillowImage
+
+from plankton_keras.errors import InputError
+from plankton_keras.images import open_image
+from plankton_keras.tiles import Window
+
+GRAY = np.random.default_rng(0).integers(0, 256, (150, 211), dtype=np.uint8)
+GRAY16 = np.random.default_rng(1).integers(0, 65536, (150, 211), dtype=np.uint16)
+COLOUR = np.random.default_rng(2).integers(0, 256, (150, 211, 3), dtype=np.uint8)
+WINDOWS = [Window(0, 0, 150, 211), Window(0, 0, 1, 1), Window(149, 210, 1, 1), Window(37, 64, 90, 100)]
+
+
+def netpbm(path, array):
+    kind = b"P6" if array.ndim == 3 else b"P5"
+    head = kind + f" {array.shape[1]} {array.shape[0]} {65535 if array.dtype == np.uint16 else 255}\n".encode()
+    path.write_bytes(head + array.astype(array.dtype.newbyteorder(">")).tobytes())
+
+
+def by_opencv(path, array):
+    cv2.imwrite(str(path), array if array.ndim == 2 else array[..., ::-1])
+
+
+def by_pillow(path, array):
+    PillowImage.fromarray(array).save(path)
+
+
+def tiff(**options):
+    return lambda path, array: tifffile.imwrite(path, array, **options)
+
+
+WRITERS = {
+    "a.ppm": (netpbm, [GRAY, GRAY16, COLOUR]),
+    "a.png": (by_opencv, [GRAY, GRAY16, COLOUR]),
+    "a.bmp": (by_opencv, [GRAY, COLOUR]),
+    "a.gif": (by_pillow, [GRAY]),
+    "plain.tif": (tiff(), [GRAY, GRAY16, COLOUR]),
+    "big-endian.tif": (tiff(byteorder=">"), [GRAY16]),
+    "bigtiff.tif": (tiff(bigtiff=True), [GRAY, GRAY16]),
+    "strips.tif": (tiff(rowsperstrip=7), [GRAY, GRAY16]),
+    "deflate.tif": (tiff(compression="zlib", rowsperstrip=16), [GRAY, GRAY16, COLOUR]),
+    "lzw.tif": (tiff(compression="lzw", predictor=True, rowsperstrip=16), [GRAY, GRAY16]),
+    "tiles.tif": (tiff(tile=(64, 32)), [GRAY, GRAY16]),
+    "lzw-tiles.tif": (tiff(tile=(64, 32), compression="lzw"), [GRAY, GRAY16, COLOUR]),
+}
+CASES = [(name, write, array) for name, (write, arrays) in WRITERS.items() for array in arrays]
+
+
+@pytest.mark.parametrize(("name", "write", "array"), CASES, ids=[f"{n}-{a.dtype}-{a.ndim}d" for n, _, a in CASES])
+def test_windows_of_every_format_are_those_of_the_array(tmp_path, name, write, array):
+    write(tmp_path / name, array)
+    with open_image(tmp_path / name) as image:
+        assert (image.height, image.width, image.dtype) == (150, 211, array.dtype)
+        for window in WINDOWS:
+            read = image.read(window)
+            assert read.dtype == array.dtype
+            assert read.dtype.isnative
+            assert np.array_equal(read, array[window.slices])
+
+
+def test_jpeg_is_read_nearly_as_written(tmp_path):
+    smooth = cv2.GaussianBlur(GRAY, (0, 0), 9)
+    cv2.imwrite(str(tmp_path / "a.jpg"), smooth, (cv2.IMWRITE_JPEG_QUALITY, 95))
+    with open_image(tmp_path / "a.jpg") as image:
+        assert np.abs(image.read(WINDOWS[0]).astype(int) - smooth).max() <= 4
+
+
+def test_the_format_is_told_from_the_content(tmp_path):
+    by_opencv(tmp_path / "a.png", GRAY)
+    (tmp_path / "a.png").rename(tmp_path / "a.tif")
+    with open_image(tmp_path / "a.tif") as image:
+        assert image.format == "png"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"P5\n3 2\n255\n", b"P5 3 2 255 ", b"P5\n# one\n#two\n3 # three\n2\n# four\n255\n", b"P5\t3\r\n2\n255\n"],
+)
+def test_netpbm_headers_with_comments_and_blanks(tmp_path, head):
+    # After the maximum exactly one blank ends the header, so that a pixel of value 32 or 35 is a pixel.
+    pixels = bytes([35, 32, 10, 4, 5, 6])
+    (tmp_path / "a.ppm").write_bytes(head + pixels)
+    with open_image(tmp_path / "a.ppm") as image:
+        assert image.read(Window(0, 0, 2, 3)).tobytes() == pixels
+
+
+def test_16_bit_netpbm_is_big_endian(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P5\n2 1\n65535\n" + bytes([0, 8, 1, 0]))
+    with open_image(tmp_path / "a.ppm") as image:
+        assert image.read(Window(0, 0, 1, 2)).tolist() == [[8, 256]]
+
+
+@pytest.mark.parametrize(("name", "write", "array"), CASES, ids=[f"{n}-{a.dtype}-{a.ndim}d" for n, _, a in CASES])
+def test_a_file_that_is_cut_off_is_an_error_that_names_it(tmp_path, name, write, array):
+    path = tmp_path / name
+    write(path, array)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(InputError) as caught, open_image(path) as image:
+        image.read(WINDOWS[0])
+    assert str(path) in str(caught.value)
+    assert caught.value.fix == "copy the file again from where it came, or write it again."
+
+
+def test_the_message_for_a_cut_off_scan_says_found_and_expected(tmp_path):
+    path = tmp_path / "a_scan.png.ppm"
+    path.write_bytes(b"P5\n30 20\n255\n" + bytes(500))
+    with pytest.raises(InputError) as caught:
+        open_image(path)
+    assert str(caught.value) == (
+        f"{path} is cut off: 513 bytes.\n"
+        "Expected: 613 bytes, a header of 13 and 30 x 20 pixels.\n"
+        "Fix: copy the file again from where it came, or write it again."
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"P5", b"P5\n0 0\n255\n", b"P5\n-3 2\n255\n", b"II*\0", b"\xff\xd8\xff"]
+)
+def test_what_is_no_image_is_an_error_that_names_it(tmp_path, content):
+    path = tmp_path / "a_scan.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=str(path)):
+        open_image(path)
+
+
+def test_a_scan_of_one_and_a_half_gigapixels_opens_and_a_window_costs_its_own_bytes(tmp_path):
+    path = tmp_path / "huge.ppm"
+    head = b"P5\n45000 33334\n255\n"
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + 45000 * 33334)
+        file.seek(len(head) + 33333 * 45000 + 44999)
+        file.write(b"\x07")
+    tracemalloc.start()
+    with open_image(path) as image:
+        window = image.read(Window(33334 - 512, 45000 - 512, 512, 512))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert window[-1, -1] == 7
+    assert peak < 2 * 2**20
+
+
+def test_too_many_pixels_are_refused(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P5\n200000 200000\n255\n")
+    with pytest.raises(InputError) as caught:
+        open_image(tmp_path / "a.ppm")
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.ppm'} says that it has 200000 x 200000 pixels.\n"
+        "Expected: 1 to 8589934592 pixels.\n"
+        "Fix: cut the scan into parts."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "dpi"),
+    [
+        ("inch.tif", tiff(resolution=(2400, 2400), resolutionunit="INCH"), 2400),
+        ("cm.tif", tiff(resolution=(944.882, 944.882), resolutionunit="CENTIMETER"), 2400),
+        ("none.tif", tiff(), None),
+        ("a.png", lambda path, array: PillowImage.fromarray(array).save(path, dpi=(2400, 2400)), 2400),
+        ("b.png", by_opencv, None),
+        ("a.jpg", lambda path, array: PillowImage.fromarray(array).save(path, dpi=(600, 600)), 600),
+        ("a.ppm", netpbm, None),
+    ],
+)
+def test_dots_per_inch_are_read_from_the_file(tmp_path, name, write, dpi):
+    write(tmp_path / name, GRAY)
+    with open_image(tmp_path / name) as image:
+        assert image.dpi == (dpi and pytest.approx(dpi, rel=1e-3))
+
+
+def test_a_band_of_a_compressed_tiff_decodes_each_strip_once(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, compression="zlib", rowsperstrip=10)
+    with open_image(tmp_path / "a.tif") as image:
+        page, decoded = image._pixels._page, []
+        real = page.decode
+        monkeypatch.setattr(
+            page, "decode", lambda data, index, **options: decoded.append(index) or real(data, index, **options)
+        )
+        for left in range(0, 200, 20):
+            image.read(Window(15, left, 30, 20))
+    assert decoded == [1, 2, 3, 4]
+
+
+def test_a_palette_of_colours_is_refused(tmp_path):
+    PillowImage.fromarray(COLOUR).convert("P").save(tmp_path / "a.gif")
+    with pytest.raises(InputError, match="has a palette of colours"):
+        open_image(tmp_path / "a.gif")
+
+
+@pytest.mark.slow
+def test_a_real_separation_mask_of_367_megapixels(shared):
+    (path,) = (shared / "real" / "measurements").glob("*.gif")
+    with open_image(path) as image:
+        assert (image.width, image.height) == (24514, 14992)
+        values = set(np.unique(image.read(Window(7000, 0, 512, 24514))))
+    assert values <= {0, 255}

@@ -1,0 +1,152 @@
+"""losses: computed by hand on a few pixels, and right where half precision would overflow."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from plankton_keras.losses import SegmentationLoss, balanced_weights
+
+# Logits whose softmax is 1/4, 3/4: log 3 apart.
+THREE_QUARTERS = float(np.log(3))
+
+
+def batch(truth, logits, dtype="float32"):
+    """One row of pixels: class indices, and logits a pixel."""
+    truth, logits = np.array(truth, np.uint8), np.array(logits, dtype)
+    return truth.reshape(1, 1, -1, 1), logits.reshape(1, 1, len(truth), -1)
+
+
+def loss_of(kind, truth, logits, **kwargs):
+    return float(SegmentationLoss(kind, **kwargs)(*batch(truth, logits)))
+
+
+# Four pixels: probabilities of the foreground 3/4, 1/4, 3/4, 1/4; truth 1, 1, 0, 0.
+TRUTH = [1, 1, 0, 0]
+LOGITS = [[0, THREE_QUARTERS], [THREE_QUARTERS, 0], [0, THREE_QUARTERS], [THREE_QUARTERS, 0]]
+
+
+def test_bce_dice_by_hand():
+    # Cross-entropy: the true class has 3/4, 1/4, 1/4, 3/4, so the mean of -log is -(log 3/4 + log 1/4) / 2.
+    entropy = -(np.log(3 / 4) + np.log(1 / 4)) / 2
+    # Dice: found = 3/4 + 1/4 = 1, false = 3/4 + 1/4 = 1, missed = 1/4 + 3/4 = 1; 1 - (1 + 1) / (1 + 1/2 + 1/2 + 1).
+    dice = 1 - 2 / 3
+    assert loss_of("bce_dice", TRUTH, LOGITS) == pytest.approx(entropy + dice, rel=1e-5)
+
+
+def test_focal_by_hand():
+    # -(1 - p)**2 log p with p = 3/4, 1/4, 1/4, 3/4, as a mean.
+    focal = -((1 / 4) ** 2 * np.log(3 / 4) + (3 / 4) ** 2 * np.log(1 / 4)) / 2
+    assert loss_of("focal", TRUTH, LOGITS) == pytest.approx(focal, rel=1e-5)
+
+
+def test_tversky_weighs_a_missed_pixel_more_than_a_false_one():
+    # Pixels 1 and 2 of truth 1, 0 with foreground 1/4, 1/4: found 1/4, false 1/4, missed 3/4.
+    logits = [[THREE_QUARTERS, 0], [THREE_QUARTERS, 0]]
+    entropy = -(np.log(1 / 4) + np.log(3 / 4)) / 2
+    # 1 - (1/4 + 1) / (1/4 + 0.3 * 1/4 + 0.7 * 3/4 + 1) = 1 - 1.25 / 1.85.
+    assert loss_of("tversky", [1, 0], logits) == pytest.approx(entropy + 1 - 1.25 / 1.85, rel=1e-5)
+    # The mirror image, foreground 3/4 twice: found 3/4, false 3/4, missed 1/4.
+    # 1 - (3/4 + 1) / (3/4 + 0.3 * 3/4 + 0.7 * 1/4 + 1) = 1 - 1.75 / 2.15.
+    logits = [[0, THREE_QUARTERS], [0, THREE_QUARTERS]]
+    assert loss_of("tversky", [1, 0], logits) == pytest.approx(entropy + 1 - 1.75 / 2.15, rel=1e-5)
+
+
+def test_dice_of_three_classes_is_the_mean_over_the_classes_but_0():
+    # Uniform probabilities of 1/3 on pixels of class 0, 1, 2: for class 1 and 2 found 1/3, false 2/3, missed 2/3.
+    dice = 1 - (1 / 3 + 1) / (1 / 3 + 1 / 3 + 1 / 3 + 1)
+    assert loss_of("bce_dice", [0, 1, 2], np.zeros((3, 3))) == pytest.approx(np.log(3) + dice, rel=1e-5)
+
+
+def test_class_0_does_not_enter_the_dice():
+    # Class 2 absent and not predicted has a Dice loss of 1 - 1/1 = 0; class 1 is found whole; class 0 neither counts.
+    logits = [[-30, 30, -30], [30, -30, -30]]
+    assert loss_of("bce_dice", [1, 0], logits) == pytest.approx(0, abs=1e-6)
+
+
+def test_class_weights_multiply_the_pixel_term_alone():
+    # Weights 2 for class 0 and 10 for class 1: (10 (-log 3/4) + 10 (-log 1/4) + 2 (-log 1/4) + 2 (-log 3/4)) / 4.
+    entropy = -(12 * np.log(3 / 4) + 12 * np.log(1 / 4)) / 4
+    assert loss_of("bce_dice", TRUTH, LOGITS, class_weights=[2, 10]) == pytest.approx(entropy + 1 / 3, rel=1e-5)
+
+
+def test_class_weights_enter_the_focal_loss():
+    # One pixel of class 1 with p = 1/4: 5 * (3/4)**2 * -log 1/4.
+    expected = 5 * (3 / 4) ** 2 * np.log(4)
+    assert loss_of("focal", [1], [[THREE_QUARTERS, 0]], class_weights=[1, 5]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", SegmentationLoss.kinds)
+def test_a_perfect_answer_costs_nothing_and_its_opposite_much(kind):
+    assert loss_of(kind, [1, 0], [[-30, 30], [30, -30]]) == pytest.approx(0, abs=1e-6)
+    assert loss_of(kind, [1, 0], [[30, -30], [-30, 30]]) > 10
+
+
+@pytest.mark.parametrize("kind", SegmentationLoss.kinds)
+def test_half_precision_logits_of_a_mask_of_ones_do_not_overflow(kind):
+    # 512 * 512 = 262,144 is above 65,504, the largest float16.
+    truth = np.ones((1, 512, 512, 1), np.uint8)
+    logits = np.zeros((1, 512, 512, 2), np.float16)
+    loss = SegmentationLoss(kind)(truth, logits)
+    # Half of each pixel is found and half missed, none is false; the added pixel changes the sixth digit.
+    region = {"bce_dice": 1 - 0.5 / 0.75, "focal": 0, "tversky": 1 - 0.5 / (0.5 + 0.7 * 0.5)}[kind]
+    pixel = np.log(2) * (0.25 if kind == "focal" else 1)
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    assert float(loss) == pytest.approx(pixel + region, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", SegmentationLoss.kinds)
+@pytest.mark.parametrize("size", [1e4, 0.0])
+def test_extreme_logits_give_a_finite_loss(kind, size):
+    assert np.isfinite(loss_of(kind, [1, 0], [[size, -size], [-size, size]]))
+
+
+@pytest.mark.parametrize("kind", SegmentationLoss.kinds)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_gradient_of_a_batch_without_foreground_is_finite_and_pulls_the_foreground_down(kind, dtype):
+    tf = pytest.importorskip("tensorflow")
+    logits = tf.Variable(np.random.default_rng(0).normal(size=(2, 16, 16, 2)).astype(dtype))
+    with tf.GradientTape() as tape:
+        loss = SegmentationLoss(kind)(np.zeros((2, 16, 16, 1), np.uint8), logits)
+    gradient = tape.gradient(loss, logits).numpy().astype(float)
+    assert np.isfinite(gradient).all()
+    assert (gradient[..., 1] > 0).all()
+    assert (gradient[..., 0] < 0).all()
+
+
+def test_the_loss_is_over_the_batch_not_over_its_patches():
+    # A patch with one found pixel and one empty patch; averaged over patches, Dice would differ.
+    truth, logits = np.zeros((2, 1, 2, 1), np.uint8), np.zeros((2, 1, 2, 2), np.float32)
+    truth[0, 0, 0] = 1
+    # found 1/2, false 3/2, missed 1/2 over all four pixels of probability 1/2.
+    dice = 1 - 1.5 / (0.5 + 0.75 + 0.25 + 1)
+    assert float(SegmentationLoss("bce_dice")(truth, logits)) == pytest.approx(np.log(2) + dice, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", SegmentationLoss.kinds)
+def test_a_loss_that_is_saved_with_a_model_is_the_same_again(kind):
+    loss = SegmentationLoss(kind, class_weights=[1.0, 3.0])
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert float(again(*batch(TRUTH, LOGITS))) == float(loss(*batch(TRUTH, LOGITS)))
+    assert again.get_config() == loss.get_config()
+
+
+def test_balanced_weights_by_hand():
+    # 1 / sqrt(0.64) = 1.25 and 1 / sqrt(0.36) = 5/3; the mean pixel weighs 1.25 * 0.64 + 5/3 * 0.36 = 1.4.
+    assert balanced_weights([0.64, 0.36]) == pytest.approx([1.25 / 1.4, 5 / 3 / 1.4])
+
+
+def test_balanced_weights_leave_the_mean_pixel_at_one_and_skip_absent_classes():
+    shares = [0.9, 0.0, 0.07, 0.03]
+    weights = balanced_weights(shares)
+    assert weights[1] == 0
+    assert sum(np.multiply(weights, shares)) == pytest.approx(1)
+    assert weights[3] > weights[2] > weights[0]
+
+
+def test_logits_on_the_graph_give_the_same_as_eager_ones():
+    loss = SegmentationLoss("tversky")
+    tf = pytest.importorskip("tensorflow")
+    truth, logits = batch(TRUTH, LOGITS)
+    compiled = tf.function(lambda one, other: loss(one, other))
+    assert float(compiled(truth, logits)) == pytest.approx(float(ops.convert_to_numpy(loss(truth, logits))), rel=1e-6)

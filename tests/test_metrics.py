@@ -1,0 +1,146 @@
+"""metrics: counts of pixels that add up over batches."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
+
+from plankton_keras.metrics import PixelScores
+
+SURE = 20.0
+
+
+def answer(foreground, dtype="float32"):
+    """Logits of two classes that are sure of a 0/1 map `(batch, height, width)`."""
+    foreground = np.asarray(foreground)
+    return np.stack([SURE * (1 - foreground), SURE * foreground], axis=-1).astype(dtype)
+
+
+def truth_of(mask):
+    return np.asarray(mask, np.uint8)[..., None]
+
+
+def results(metric):
+    return {name: float(value) for name, value in metric.result().items()}
+
+
+def test_scores_by_hand():
+    # Truth 1 1 1 0 0 0 0 0, found 1 1 0 1 0 0 0 0: 2 found, 1 false, 1 missed, 4 of neither.
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[1, 1, 1, 0, 0, 0, 0, 0]]]), answer([[[1, 1, 0, 1, 0, 0, 0, 0]]]))
+    expected = {"f1": 4 / 6, "precision": 2 / 3, "recall": 2 / 3, "iou": 2 / 4, "accuracy": 6 / 8}
+    # 0.5 * 255 = 127.5 is the bin 128 of 255.
+    assert results(metric) == pytest.approx({**expected, "threshold": 128 / 255}, rel=1e-6)
+
+
+def test_pixels_are_counted_over_batches_not_averaged_over_them():
+    # 1 pixel of 1 found in a batch; 10 of 100 in the next. The mean of the recalls is (1 + 0.1) / 2 = 0.55, the recall
+    # of the pixels 11 / 101; without false ones F1 is 22 / (22 + 90).
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[1]]]), answer([[[1]]]))
+    metric.update_state(truth_of(np.ones((1, 10, 10))), answer((np.arange(100) < 10).reshape(1, 10, 10)))
+    scores = results(metric)
+    assert scores["recall"] == pytest.approx(11 / 101)
+    assert scores["f1"] == pytest.approx(22 / 112)
+
+
+def test_batches_in_any_order_and_size_give_the_same_scores():
+    rng = np.random.default_rng(0)
+    truth, logits = truth_of(rng.random((6, 8, 8)) < 0.3), rng.normal(size=(6, 8, 8, 2)).astype("float32")
+    whole, parts = PixelScores(), PixelScores()
+    whole.update_state(truth, logits)
+    for chosen in ([4], [0, 5, 2], [1, 3]):
+        parts.update_state(truth[chosen], logits[chosen])
+    assert results(parts) == results(whole)
+
+
+@pytest.fixture(scope="module")
+def random_answer():
+    """Truth, logits that know something of it, and the 256-step probability."""
+    rng = np.random.default_rng(1)
+    truth = (rng.random((3, 20, 20)) < 0.2).astype(np.uint8)
+    logits = rng.normal(size=(3, 20, 20, 2)).astype("float32") + 1.2 * np.stack([1 - truth, truth], axis=-1)
+    logits = logits.astype("float32")
+    probability = 1 / (1 + np.exp(logits[..., 0].astype(float) - logits[..., 1]))
+    return truth, logits, np.rint(probability * 255).astype(int)
+
+
+def test_the_best_threshold_is_that_of_scikit_learn_over_all_256(random_answer):
+    truth, logits, bins = random_answer
+    f1 = [f1_score(truth.ravel(), (bins >= step).ravel()) for step in range(256)]
+    metric = PixelScores()
+    metric.update_state(truth_of(truth), logits)
+    scores = results(metric)
+    assert scores["f1"] == pytest.approx(max(f1), rel=1e-6)
+    assert round(scores["threshold"] * 255) == int(np.argmax(f1))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.9])
+def test_all_scores_at_a_threshold_are_those_of_scikit_learn(random_answer, threshold):
+    truth, logits, bins = random_answer
+    pair = truth.ravel(), (bins >= round(threshold * 255)).ravel()
+    metric = PixelScores(threshold=threshold)
+    metric.update_state(truth_of(truth), logits)
+    expected = {
+        "f1": f1_score(*pair),
+        "precision": precision_score(*pair),
+        "recall": recall_score(*pair),
+        "iou": jaccard_score(*pair),
+        "accuracy": accuracy_score(*pair),
+        "threshold": round(threshold * 255) / 255,
+    }
+    assert results(metric) == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_class_but_0_is_foreground_even_where_its_kind_is_wrong():
+    # Class 2 predicted as class 1, class 0 as class 0: both right for the foreground.
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[2, 0]]]), np.array([[[[-SURE, SURE, -SURE], [SURE, 0, 0]]]], np.float32))
+    assert results(metric)["f1"] == 1
+
+
+def test_the_probabilities_of_all_classes_but_0_add_up():
+    # Logits 0 0 0: class 1 and 2 have 1/3 each, together 2/3, above one half though class 0 is as likely as any.
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[1]]]), np.zeros((1, 1, 1, 3), np.float32))
+    assert results(metric)["recall"] == 1
+
+
+def test_half_precision_logits_of_a_mask_of_ones_are_counted_to_the_pixel():
+    # 2 * 512 * 512 = 524,288 pixels, 8 times the largest float16; a quarter of them is missed.
+    found = np.ones((2, 512, 512), np.uint8)
+    found[:, :128] = 0
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of(np.ones((2, 512, 512))), answer(found, "float16"))
+    scores = results(metric)
+    assert float(metric.counts.numpy().sum()) == 524_288
+    assert scores["recall"] == 0.75
+    # 2 * 3/4 / (2 * 3/4 + 1/4) = 6/7.
+    assert scores["f1"] == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+@pytest.mark.parametrize("found", [0, 1])
+def test_masks_without_foreground_give_0_not_nan(threshold, found):
+    metric = PixelScores(threshold=threshold)
+    metric.update_state(truth_of(np.zeros((1, 4, 4))), answer(np.full((1, 4, 4), found)))
+    scores = results(metric)
+    assert [scores[name] for name in ("f1", "precision", "recall", "iou")] == [0, 0, 0, 0]
+    assert np.isfinite(list(scores.values())).all()
+
+
+def test_before_any_pixel_and_after_a_reset_all_scores_but_accuracy_are_0():
+    metric = PixelScores(threshold=0.5)
+    fresh = results(metric)
+    assert [fresh[name] for name in ("f1", "precision", "recall", "iou")] == [0, 0, 0, 0]
+    metric.update_state(truth_of([[[1]]]), answer([[[1]]]))
+    assert results(metric)["f1"] == 1
+    metric.reset_state()
+    assert results(metric) == fresh
+
+
+def test_a_metric_that_is_saved_with_a_model_keeps_its_threshold():
+    metric = PixelScores(threshold=0.25, name="scores")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert again.get_config() == metric.get_config()
+    assert (again.name, again.threshold) == ("scores", 0.25)
