@@ -29,16 +29,16 @@ COPY --from=build /opt/venv /opt/venv
 # Without dependencies: those that were left out or replaced above stay so.
 RUN --mount=type=bind,from=build,source=/dist,target=/dist \
     /opt/venv/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
- && useradd --uid 1000 --create-home plankton \
+ && useradd --uid 1000 --no-create-home --home-dir /tmp plankton \
  && mkdir /data \
- && chown plankton /data
+ && chown 1000:1000 /data
 # For a read-only root: /tmp, a tmpfs, takes every cache, and bytecode is compiled already (by pip, above).
 # HOME is one that every user can write to, since `--user` may name one that the image does not know.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp
-USER plankton
+USER 1000:1000
 WORKDIR /data
 ENTRYPOINT ["plankton"]
 CMD ["--help"]

@@ -27,9 +27,9 @@ COPY --from=build /opt/venv /opt/venv
 # Without dependencies: those that were left out or replaced above stay so.
 RUN --mount=type=bind,from=build,source=/dist,target=/dist \
     /opt/venv/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
- && useradd --uid 1000 --create-home plankton \
+ && useradd --uid 1000 --no-create-home --home-dir /tmp plankton \
  && mkdir /data \
- && chown plankton /data
+ && chown 1000:1000 /data
 # HOME is one that every user can write to, since `--user` may name one that the image does not know.
 # The two NVIDIA settings are for hosts whose default runtime is nvidia.
 ENV PATH=/opt/venv/bin:$PATH \
@@ -37,7 +37,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER plankton
+USER 1000:1000
 WORKDIR /data
 ENTRYPOINT ["plankton"]
 CMD ["--help"]

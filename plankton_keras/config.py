@@ -160,8 +160,8 @@ class TrainConfig(Config):
     weights: str = setting(
         "auto", "Start of an encoder: auto, imagenet, none, or a file of keras.applications weights."
     )
-    epochs: int = setting(10, "Number of epochs.", low=1)
-    steps_per_epoch: int = setting(150, "Batches an epoch; 0 is one pass over the records.", low=0)
+    epochs: int = setting(8, "Number of epochs.", low=1)
+    steps_per_epoch: int = setting(125, "Batches an epoch; 0 is one pass over the records.", low=0)
     batch_size: int = setting(4, "Patches a batch.", low=1)
     window: int = setting(384, "Side of the training window cut from each patch.", low=64, high=4096, multiple=STRIDE)
     learning_rate: float = setting(2e-3, "Peak of the learning rate (AdamW, warm-up, cosine decay).", low=0.0)
@@ -182,7 +182,7 @@ class TrainConfig(Config):
 
 # What `--preset` changes of the defaults above; time and score of each stand in docs/experiments.md.
 PRESETS = {
-    "quick": {"epochs": 10, "steps_per_epoch": 40},
+    "quick": {"epochs": 6, "steps_per_epoch": 40},
     "default": {},
     "best": {"epochs": 60, "steps_per_epoch": 0, "augmentation": "strong", "width": 32},
 }

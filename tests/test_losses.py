@@ -110,8 +110,11 @@ def test_the_gradient_of_a_batch_without_foreground_is_finite_and_pulls_the_fore
         loss = SegmentationLoss(kind)(np.zeros((2, 16, 16, 1), np.uint8), logits)
     gradient = tape.gradient(loss, logits).numpy().astype(float)
     assert np.isfinite(gradient).all()
-    assert (gradient[..., 1] > 0).all()
-    assert (gradient[..., 0] < 0).all()
+    # Below 3e-8, half of the smallest float16, the gradient of a sure pixel becomes 0 in half precision.
+    foreground, ground = gradient[..., 1], -gradient[..., 0]
+    assert min(foreground.min(), ground.min()) >= 0
+    share = 1 if dtype == "float32" else 0.99
+    assert min((foreground > 0).mean(), (ground > 0).mean()) >= share
 
 
 def test_the_loss_is_over_the_batch_not_over_its_patches():
@@ -148,5 +151,5 @@ def test_logits_on_the_graph_give_the_same_as_eager_ones():
     loss = SegmentationLoss("tversky")
     tf = pytest.importorskip("tensorflow")
     truth, logits = batch(TRUTH, LOGITS)
-    compiled = tf.function(lambda one, other: loss(one, other))
+    compiled = tf.function(loss)
     assert float(compiled(truth, logits)) == pytest.approx(float(ops.convert_to_numpy(loss(truth, logits))), rel=1e-6)

@@ -63,7 +63,9 @@ def train(records, out, preset, config_file, flags, **settings):
         flags.quiet,
     )
     history = training.fit(model, datasets, config, run, [board], None if flags.quiet else _report(config))
-    result = training.finish(history, config, _provenance(records, manifest, precision))
+    result = training.finish(
+        history, config, _provenance(records, manifest, precision, getattr(model, "start", "random weights"))
+    )
     write_json(run.metrics, {"out": str(out), **result})
     lines = [
         f"{config.model}: best epoch {result['best_epoch']} of {result['epochs']}, "
@@ -108,7 +110,7 @@ def _datasets(records, manifest, config, run):
     return (training, validation), Board(run.logs, training, validation, first_epoch=done)
 
 
-def _provenance(records, manifest, precision):
+def _provenance(records, manifest, precision, start):
     """Gathers what the run was made of."""
     import keras
 
@@ -123,6 +125,7 @@ def _provenance(records, manifest, precision):
         "versions": versions(),
         "backend": keras.config.backend(),
         "precision": precision,
+        "start": start,
         "records": str(records),
         "manifest_sha256": sha256(Path(records) / schema.MANIFEST),
         "classes": list(manifest.classes),

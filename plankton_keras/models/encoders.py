@@ -37,7 +37,8 @@ def encoder_unet(encoder_name, num_classes, weights="none"):
 
     Returns:
         A functional `keras.Model`: float32 images `(batch, height, width, 1)`, values 0..255, to float32 logits
-        `(batch, height, width, num_classes)`. Its layer `encoder` holds the encoder.
+        `(batch, height, width, num_classes)`. Its layer `encoder` holds the encoder, its attribute `start` says where
+        the encoder's weights come from.
 
     Raises:
         SettingError: If the weights are not there or do not fit.
@@ -47,7 +48,10 @@ def encoder_unet(encoder_name, num_classes, weights="none"):
     >>> encoder_unet("efficientnet_b0", num_classes=2).output_shape
     (None, None, None, 2)
     """
-    encoder = _encoder(encoder_name, weights)
+    whole, start = _application(encoder_name, weights)
+    log.info("%s starts from %s", encoder_name, start)
+    # From RGB images to the list of feature maps, finest first.
+    encoder = keras.Model(whole.input, [whole.get_layer(name).output for name in EFFICIENTNET_SKIPS], name="encoder")
     image = keras.Input((None, None, 1), name="image")
     rgb = layers.Concatenate(name="gray_to_rgb")([image, image, image])
     *skips, x = encoder(rgb)
@@ -57,17 +61,13 @@ def encoder_unet(encoder_name, num_classes, weights="none"):
     x = layers.UpSampling2D(2, interpolation="nearest", name="full_up")(x)
     x = layers.Concatenate(name="full_join")([x, full])
     x = conv_block(x, FULL_WIDTH, "full_out")
-    return keras.Model(image, logits_head(x, num_classes), name=f"{encoder_name}_unet")
-
-
-def _encoder(name, weights):
-    """Builds the encoder, from RGB images to the list of its feature maps, finest first."""
-    whole = _application(name, weights)
-    return keras.Model(whole.input, [whole.get_layer(layer).output for layer in EFFICIENTNET_SKIPS], name="encoder")
+    model = keras.Model(image, logits_head(x, num_classes), name=f"{encoder_name}_unet")
+    model.start = start
+    return model
 
 
 def _application(name, weights):
-    """Builds the network of keras.applications without top, with the weights asked for."""
+    """Builds the network of keras.applications without top; gives it with where its weights come from."""
     build = getattr(keras.applications, name.replace("efficientnet_b", "EfficientNetB"))
     file_name = name.replace("_", "") + "_notop.h5"
 
@@ -75,15 +75,14 @@ def _application(name, weights):
         return build(include_top=False, weights=start, input_shape=(None, None, 3))
 
     if weights == "none":
-        return built(None)
+        return built(None), "random weights"
     if weights not in ("auto", "imagenet"):
-        return _from_file(built, name, Path(weights), file_name)
+        return _from_file(built, name, Path(weights), file_name), f"the file {weights}"
     try:
-        return built("imagenet")
+        return built("imagenet"), f"ImageNet weights ({file_name})"
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         if weights == "auto":
-            log.warning("no ImageNet weights (%s): %s starts at random", _first_line(error), name)
-            return built(None)
+            return built(None), f"random weights, since ImageNet's cannot be had ({_first_line(error)})"
         raise SettingError(
             f"--weights imagenet: {_first_line(error)}",
             f"{file_name} in the folder models of Keras' cache (KERAS_HOME, else ~/.keras), or a network to fetch it.",
