@@ -53,6 +53,7 @@ clean() {
   rm -rf --one-file-system "$temporary"
 }
 trap clean EXIT
+trap 'printf "Stopped at line %s of %s\n" "$LINENO" "$0" >&2' ERR
 say "working in $work"
 
 # --- the base: what the Dockerfile calls python:3.11-slim -----------------------------------------------------------
@@ -60,8 +61,11 @@ base=docker.io/library/python:3.11-slim
 if build inspect --type image "$base" > /dev/null 2>&1; then
   say "the base is there already"
 else
-  mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null |
-    awk '$1 == "URIs:" {print $2; exit} $1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {print $i; exit}}')
+  # Either form of a sources file may be missing, which is no reason to stop.
+  mirror=$({ cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null || true; } |
+    awk '!found && $1 == "URIs:" {found = $2}
+         !found && $1 == "deb" {for (i = 2; i <= NF; i++) if (!found && $i ~ /:\/\//) found = $i}
+         END {print found}')
   [[ -n $mirror ]] || fail "No mirror in /etc/apt."
   release=$(. /etc/os-release && echo "$VERSION_CODENAME")
   say "debootstrap $release"
@@ -119,9 +123,8 @@ build build --isolation chroot --pull=never --layers "${volumes[@]}" \
   --ignorefile "$root/docker/serve.Dockerfile.dockerignore" \
   --tag "$image" --file "$root/docker/serve.Dockerfile" "$root" > "$work/build.log" 2>&1 ||
   fail "$(tail -n 25 "$work/build.log")" "See $work/build.log"
-bytes=$(build inspect --type image --format '{{.FromImageID}}' "$image" > /dev/null && build images --json "$image" |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["size"])')
-say "built $image in $((SECONDS - started)) s, $bytes"
+size=$(build images --json "$image" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["size"])')
+say "built $image in $((SECONDS - started)) s, $size"
 
 # --- run it: not root, a root that cannot be written to, no network, no capabilities ---------------------------------
 # The limits, since podman asks for more than a container itself may give; runc, since crun wants a cgroup of its own.

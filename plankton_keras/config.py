@@ -12,6 +12,7 @@ from plankton_keras.errors import SettingError, did_you_mean
 
 # Models halve their input up to six times, so every window is a multiple of this many pixels.
 STRIDE = 64
+NAMES_OF_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 MODELS = ("unet", *(f"efficientnet_b{index}_unet" for index in range(5)))
 
 
@@ -29,12 +30,17 @@ def setting(default, help, low=None, high=None, choices=None, multiple=None):
     Returns:
         A dataclass field.
     """
-    rules = {"help": help, "low": low, "high": high, "choices": choices, "multiple": multiple}
+    # A setting that defaults to None is a number that may be left open.
+    types = {int: (int,), float: (float, int), str: (str,), bool: (bool,), type(None): (float, int)}[type(default)]
+    rules = {"help": help, "low": low, "high": high, "choices": choices, "multiple": multiple, "types": types}
     return field(default=default, metadata=rules)
 
 
 def _broken_rule(value, rules):
     """Words the rule of a setting that a value breaks; None if it keeps them."""
+    kinds = rules["types"]
+    if isinstance(value, bool) != (bool in kinds) or not isinstance(value, kinds) or value != value:  # noqa: PLR0124
+        return f"{NAMES_OF_TYPES[kinds[0]]}."
     if rules["choices"]:
         return None if value in rules["choices"] else f"one of {', '.join(rules['choices'])}."
     low, high, multiple = rules["low"], rules["high"], rules["multiple"]
@@ -56,7 +62,7 @@ class Config:
         """
         for item in dataclasses.fields(self):
             value, rules = getattr(self, item.name), item.metadata
-            wanted = None if value is None else _broken_rule(value, rules)
+            wanted = None if value is None and item.default is None else _broken_rule(value, rules)
             if wanted:
                 flag = "--" + item.name.replace("_", "-")
                 hint = did_you_mean(value, rules["choices"]) if rules["choices"] else ""
@@ -225,7 +231,7 @@ def parse_gray_range(text):
     if not text:
         return None
     low, _, high = text.partition(":")
-    if not (low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
+    if not (text.isascii() and low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
         raise SettingError(
             f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
         )

@@ -171,7 +171,7 @@ class ObjectCounts:
         """Gives `precision, recall, f1, ap50, pq` (Kirillov et al. 2019, arXiv 1801.00868), each 0..1."""
         found, false, missed = len(self.matched), self.predicted - len(self.matched), self.true - len(self.matched)
         scores = scores_of_counts(found, false, missed)
-        hits = np.array([hit for _, hit in sorted(self.ranking, reverse=True)], float)
+        hits = np.array([hit for _, hit in sorted(self.ranking, key=lambda each: -each[0])], float)
         precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
         # The best precision at this recall or a higher one, as in Pascal VOC.
         envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import tempfile
+import threading
 from collections import OrderedDict
 from pathlib import Path
 
@@ -25,6 +26,8 @@ PillowImage.MAX_IMAGE_PIXELS = None
 MAX_PIXELS = 2**33
 # Strips or tiles of a compressed TIFF that are kept decoded, so that a band of rows decodes each once.
 KEPT_BYTES = 256 * 2**20
+# TIFF's numbers for JPEG, old JPEG, JPEG 2000 and WebP.
+LOSSY = (6, 7, 33003, 33005, 34712, 50001)
 COPY = "copy the file again from where it came, or write it again."
 
 _PNG_END = b"IEND\xaeB`\x82"
@@ -54,7 +57,8 @@ def open_image(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist.", "an image file.", "check the path.")
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {found}.", "an image file.", "check the path.")
     with open(path, "rb") as file:
         head = file.read(16)
     for magic, opener in _OPENERS.items():
@@ -78,10 +82,12 @@ class Image:
         channels: 1 for gray, 3 for red green blue, 4 with opacity.
         dtype: uint8 or uint16.
         dpi: Dots per inch as the file says, or None.
+        lossy: Whether the compression changes pixels.
     """
 
-    def __init__(self, path, format, pixels, dpi=None):
-        self.path, self.format, self.dpi = Path(path), format, dpi
+    def __init__(self, path, format, pixels, dpi=None, lossy=False, inverted=False):
+        self.path, self.format, self.dpi, self.lossy = Path(path), format, dpi, lossy
+        self._inverted = inverted
         self._pixels = pixels
         self.height, self.width = pixels.shape[:2]
         self.channels = pixels.shape[2] if len(pixels.shape) == 3 else 1
@@ -97,7 +103,11 @@ class Image:
             An array `(height, width)`, or `(height, width, channels)` in the order red green blue; the machine's byte
             order.
         """
-        return np.ascontiguousarray(self._pixels[window.slices], dtype=self.dtype)
+        if not (0 <= window.top < window.bottom <= self.height and 0 <= window.left < window.right <= self.width):
+            raise ValueError(f"{window} is not within {self.path}, {self.width} x {self.height} pixels")
+        # A copy, for a view of a memory map would write into what the next window reads.
+        pixels = np.array(self._pixels[window.slices], dtype=self.dtype)
+        return np.iinfo(self.dtype).max - pixels if self._inverted else pixels
 
     def close(self):
         """Lets go of the file."""
@@ -160,15 +170,20 @@ def _open_tiff(path):
         tiff.close()
         raise _cut_off(path, f"{size} bytes", f"at least {max(ends, default=0)} bytes, as its directory says")
     _check_size(path, *shape[:2])
-    if page.dtype not in (np.uint8, np.uint16) or page.planarconfig != 1 or len(shape) > 3:
+    kind = tifffile.PHOTOMETRIC(page.photometric).name
+    whole_bytes, together = page.dtype in (np.uint8, np.uint16), page.planarconfig == 1 and len(shape) <= 3
+    if not (whole_bytes and together and kind in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR")):
         tiff.close()
         raise InputError(
-            f"{path} is a TIFF of {page.dtype} with shape {shape}.", "8 or 16 bit, gray or colour.", "convert it."
+            f"{path} is a TIFF of {page.dtype}, {kind}, with shape {shape}.",
+            "8 or 16 bit, gray or colour.",
+            "convert it.",
         )
+    options = {"dpi": dpi, "lossy": page.compression in LOSSY, "inverted": kind == "MINISWHITE"}
     if page.is_memmappable:
         tiff.close()
-        return Image(path, "tiff", tifffile.memmap(path, page=0, mode="r"), dpi)
-    return Image(path, "tiff", _Segments(tiff, page), dpi)
+        return Image(path, "tiff", tifffile.memmap(path, page=0, mode="r"), **options)
+    return Image(path, "tiff", _Segments(tiff, page), **options)
 
 
 def _tiff_dpi(page):
@@ -191,7 +206,7 @@ class _Segments:
             (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
         )
         self._columns = -(-page.imagewidth // self._width)
-        self._kept, self._bytes = OrderedDict(), 0
+        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
 
     def __getitem__(self, slices):
         rows, columns = slices
@@ -208,13 +223,20 @@ class _Segments:
         return out
 
     def _decoded(self, index):
+        with self._lock:
+            return self._kept_or_decoded(index)
+
+    def _kept_or_decoded(self, index):
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
         page, file = self._page, self._tiff.filehandle
         file.seek(page.dataoffsets[index])
+        # A part of no bytes is empty ground, which the decoder wants to be told as None.
+        data = file.read(page.databytecounts[index]) or None
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in LOSSY else {}
         try:
-            segment, _, shape = page.decode(file.read(page.databytecounts[index]), index, jpegtables=page.jpegtables)
+            segment, _, shape = page.decode(data, index, **tables)
         except Exception as error:  # Each codec raises errors of its own kind.
             raise InputError(
                 f"{self._tiff.filename}: part {index} cannot be decoded: {_line(error)}.", "a whole TIFF file.", COPY
@@ -259,7 +281,7 @@ def _open_jpeg(path):
     dpi = None
     if head[6:11] == b"JFIF\0" and head[13] in (1, 2):
         dpi = round(int.from_bytes(head[14:16], "big") * (1.0 if head[13] == 1 else 2.54), 2)
-    return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None)
+    return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None, lossy=True)
 
 
 def _open_bmp(path):
@@ -268,14 +290,16 @@ def _open_bmp(path):
     expected, size = int.from_bytes(head[2:6], "little"), path.stat().st_size
     if size < expected:
         raise _cut_off(path, f"{size} bytes", f"{expected} bytes, as its header says")
-    height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
-    _check_size(path, height, width)
-    per_metre = int.from_bytes(head[38:42], "little")
-    return Image(path, "bmp", _decode(path), round(per_metre * 0.0254, 2) or None)
+    dpi = None
+    if int.from_bytes(head[14:18], "little") >= 40:  # else the header of OS/2, which is too short for a huge image
+        height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
+        _check_size(path, height, width)
+        dpi = round(int.from_bytes(head[38:42], "little") * 0.0254, 2) or None
+    return Image(path, "bmp", _decode(path), dpi)
 
 
 def _open_gif(path):
-    """Decodes a GIF to gray levels: its palette is a table of grays, as ZooProcess writes it."""
+    """Decodes a GIF to the gray levels of its palette, as ZooProcess writes it, or to its colours."""
     try:
         with PillowImage.open(path) as gif:
             _check_size(path, gif.height, gif.width)
@@ -284,12 +308,10 @@ def _open_gif(path):
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise _cut_off(path, _line(error), "a whole GIF file") from None
     if indices.ndim == 2 and len(palette):
-        levels = palette[: max(int(indices.max()) + 1, 1)]
-        if (levels != levels[:, :1]).any():
-            raise InputError(f"{path} has a palette of colours.", "a palette of grays.", "convert it to gray.")
-        table = np.zeros(256, np.uint8)
-        table[: len(levels)] = levels[:, 0]
-        indices = table[indices]
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(palette)] = palette
+        used = table[np.flatnonzero(np.bincount(indices.ravel(), minlength=256))]
+        indices = table[:, 0][indices] if (used == used[:, :1]).all() else table[indices]
     return Image(path, "gif", _spill(indices))
 
 

@@ -60,7 +60,7 @@ class BandLabeler:
         self.top = 0
         self._last_row = None
         self._pairs = [np.zeros((0, 2), np.int32)]
-        self._boxes, self._areas, self._sums, self._votes = [], [], [], []
+        self._boxes, self._areas, self._sums, self._votes, self._firsts = [], [], [], [], []
 
     def add(self, classes, probability=None):
         """Labels the next band.
@@ -72,10 +72,13 @@ class BandLabeler:
         Returns:
             int32 `(height, width)`: provisional labels, 0 outside objects.
         """
-        foreground = (classes > 0).astype(np.uint8)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8, ltype=cv2.CV_32S)
-        inside = np.flatnonzero(foreground)
+        count, labels, stats, _ = _components(classes)
+        inside = np.flatnonzero(classes)
         local = labels.ravel()[inside]
+        # Written from the last pixel to the first, so that the first of each label stays.
+        first = np.empty(count, np.int64)
+        first[local[::-1]] = inside[::-1]
+        self._firsts.append(first[1:] + self.top * classes.shape[1])
         weights = probability.ravel()[inside] if probability is not None else np.full(len(inside), 255, np.uint8)
         self._sums.append(np.bincount(local, weights, minlength=count)[1:])
         votes = np.bincount(local * self.num_classes + classes.ravel()[inside], minlength=count * self.num_classes)
@@ -100,12 +103,14 @@ class BandLabeler:
         pairs = np.concatenate(self._pairs)
         links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(self.count + 1,) * 2)
         groups = connected_components(links, directed=False)[1][1:]
-        # Groups are numbered in the order of their first provisional label, which is that of their first band.
-        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-        rank = np.empty(len(first), np.int32)
-        rank[np.argsort(first)] = np.arange(1, len(first) + 1)
+        _, inverse = np.unique(groups, return_inverse=True)
+        count = int(inverse.max(initial=-1)) + 1
+        firsts = np.full(count, np.iinfo(np.int64).max)
+        np.minimum.at(firsts, inverse, np.concatenate([np.zeros(0, np.int64), *self._firsts]))
+        rank = np.empty(count, np.int32)
+        rank[np.argsort(firsts)] = np.arange(1, count + 1)
         final = np.concatenate([[0], rank[inverse]]).astype(np.int32)
-        return self._gather(final[1:] - 1, len(first)), final
+        return self._gather(final[1:] - 1, count), final
 
     def _gather(self, index, count):
         """Adds up what the provisional labels of each object have."""
@@ -125,6 +130,11 @@ class BandLabeler:
             boxes=joined,
             areas=areas,
         )
+
+
+def _components(classes):
+    """Labels what is not class 0; the same input gives the same labels."""
+    return cv2.connectedComponentsWithStats((classes > 0).astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
 
 
 def _touching(above, below):
@@ -164,7 +174,11 @@ def erase(classes, final, bands):
         bands: List of `(top, bottom)`: the bands that were labelled, in order.
     """
     # The same bands give the same provisional labels again, so that none has to be stored.
-    labeler = BandLabeler(num_classes=256)
+    before = 0
     for top, bottom in bands:
-        labels = labeler.add(np.asarray(classes[top:bottom]))
-        classes[top:bottom][final[labels] == 0] = 0
+        band = np.asarray(classes[top:bottom])
+        count, labels, _, _ = _components(band)
+        kept = final[before : before + count].copy()
+        kept[0] = 0
+        classes[top:bottom][kept[labels] == 0] = 0
+        before += count - 1

@@ -56,9 +56,9 @@ def find_pairs(folder, masks=None):
     Raises:
         InputError: If there is no scan, a mask has no scan, or two files have one stem.
     """
-    folder = _existing(folder)
+    folder = _existing(folder, is_folder=True)
     pairs = []
-    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks)):
+    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks, is_folder=True)):
         scans, found = _scan_files(scans_in, masks_in), _mask_files(masks_in or scans_in, masks_in is not None)
         if masks_in is None:
             for stem in sorted(set(found) - set(scans)):
@@ -72,14 +72,27 @@ def find_pairs(folder, masks=None):
             f"files STEM_scan.EXT, EXT one of {' '.join(SCAN_SUFFIXES)}.",
             "check the folder; with masks elsewhere give --masks.",
         )
+    _refuse_twins([pair.scan for pair in pairs])
     return pairs
+
+
+def _refuse_twins(paths):
+    """Refuses two scans of one stem: their results would have one name, and one could stand in two splits."""
+    seen = {}
+    for path in paths:
+        twin = seen.setdefault(stem_of(path), path)
+        if twin != path:
+            raise InputError(
+                f"{twin} and {path} have the same name.", "one file a scan.", "remove or rename one of them."
+            )
 
 
 def find_scans(paths):
     """Finds the scans to predict.
 
     Args:
-        paths: Files, or folders of scans; of a folder with `*_scan.*` files only those are taken, and never masks.
+        paths: Files, or folders of scans, with sub-folders `train`, `val` and `test` or without; of a folder with
+            `*_scan.*` files only those are taken, and never masks.
 
     Returns:
         A list of paths, each once.
@@ -89,15 +102,23 @@ def find_scans(paths):
     """
     found = []
     for path in map(_existing, paths):
-        files = [path] if path.is_file() else sorted(_scan_files(path, None, any_name=True).values())
+        if path.is_file():
+            found.append(path)
+            continue
+        folders = [folder for _, folder, _ in _split_folders(path, None)]
+        files = [file for folder in folders for file in sorted(_scan_files(folder, None, any_name=True).values())]
         if not files:
             raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
         found += files
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    _refuse_twins(found)
+    return found
 
 
-def _existing(path):
+def _existing(path, is_folder=False):
     path = Path(path)
+    if is_folder and path.is_file():
+        raise InputError(f"{path} is a file.", "a folder of scans.", "give the folder that the scans lie in.")
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(
@@ -121,7 +142,8 @@ def _files(folder, suffixes, ending):
     found = {}
     for path in sorted(folder.iterdir()):
         suffix = next((each for each in suffixes if path.name.lower().endswith(each)), None)
-        if suffix and path.is_file() and re.search(ending, path.name[: -len(suffix)]):
+        hidden = path.name.startswith(".")  # such as the ._ twins that macOS leaves, and our own partial files
+        if suffix and not hidden and path.is_file() and re.search(ending, path.name[: -len(suffix)]):
             stem = stem_of(path)
             if stem in found:
                 raise InputError(

@@ -176,15 +176,17 @@ def draw_overlay(scan, classes, side=OVERLAY_SIDE):
         uint8 `(height, width, 3)`, blue green red.
     """
     factor = -(-max(scan.height, scan.width) // side)
-    height, width = max(1, scan.height // factor), max(1, scan.width // factor)
+    height, width = -(-scan.height // factor), -(-scan.width // factor)
     gray, reduced = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
     rows = max(1, 1024 // factor)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        window = Window(top * factor, 0, (bottom - top) * factor, width * factor)
-        gray[top:bottom] = cv2.resize(scan.read(window), (width, bottom - top), interpolation=cv2.INTER_AREA)
+        window = Window(top * factor, 0, min(bottom * factor, scan.height) - top * factor, scan.width)
+        pad = ((0, (bottom - top) * factor - window.height), (0, width * factor - window.width))
+        shape = bottom - top, factor, width, factor
+        gray[top:bottom] = np.pad(scan.read(window), pad, mode="edge").reshape(shape).mean(axis=(1, 3))
         # The largest class of each cell, so that thin animals do not vanish from the reduced picture.
-        cells = np.asarray(classes[window.slices]).reshape(bottom - top, factor, width, factor)
+        cells = np.pad(np.asarray(classes[window.slices]), pad).reshape(shape)
         reduced[top:bottom] = cells.max(axis=(1, 3))
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
     thickness = 2 * (1 + max(height, width) // 2500) + 1

@@ -94,9 +94,9 @@ class Mask:
     """
 
     def __init__(self, image):
-        if image.format == "jpeg":
+        if image.lossy:
             raise InputError(
-                f"{image.path} is a JPEG, which changes the ids of a mask.",
+                f"{image.path} is compressed as JPEG is, which changes the ids of a mask.",
                 "PNG, TIFF, BMP, GIF or netpbm.",
                 "export it anew.",
             )
@@ -212,6 +212,8 @@ def open_pair(pair, gray_range=None):
     """
     scan, mask = open_scan(pair.scan, gray_range), open_mask(pair.mask)
     if (scan.height, scan.width) != (mask.height, mask.width):
+        scan.close()
+        mask.close()
         raise InputError(
             f"{pair.scan} has {scan.width} x {scan.height} pixels, but {pair.mask} has {mask.width} x {mask.height}.",
             "a mask of the scan's size.",

@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test")
 # The fields of a record.
 IMAGE, MASK, SCAN, TOP, LEFT = "image", "mask", "scan", "top", "left"
 
-_SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.tfrecord")
+_SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 
 
 def shard_name(split, index, count):
@@ -129,7 +129,11 @@ class Manifest:
         Raises:
             ArtefactError: If the version is not ours or a field is missing.
         """
-        check_version(values.get("version"), path, "plankton make-tfrecords SCANS --out DIR --overwrite")
+        check_version(
+            values.get("version") if isinstance(values, dict) else None,
+            path,
+            "plankton make-tfrecords SCANS --out DIR --overwrite",
+        )
         try:
             return cls(
                 **{

@@ -88,33 +88,42 @@ def color_of(index):
 
 def _read_rows(path, columns, what):
     """Reads a CSV file with a header; all problems of the header and the ids become an `InputError`."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in columns if column not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(
-                f"{path} has no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ['nothing'])}."
-                + did_you_mean(missing[0], reader.fieldnames or []),
-                f"the columns {','.join(columns)}.",
-                f"add the column to {what}.",
-            )
-        rows = list(reader)
-    seen = {}
-    for line, row in enumerate(rows, 2):
-        text = (row["id"] or "").strip()
-        if not text.isdigit() or int(text) > MAX_ID:
-            raise InputError(
-                f"{path}, line {line}: the id is {text!r}.", f"a whole number from 0 to {MAX_ID}.", "correct the line."
-            )
-        row["id"] = int(text)
-        if row["id"] in seen:
-            raise InputError(
-                f"{path}, line {line}: the id {text} stands in line {seen[row['id']]} already.",
-                "each id once.",
-                "remove one of the two lines.",
-            )
-        seen[row["id"]] = line
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
+    reader = csv.DictReader(text.splitlines())
+    missing = [column for column in columns if column not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ['nothing'])}."
+            + did_you_mean(missing[0], reader.fieldnames or []),
+            f"the columns {','.join(columns)}.",
+            f"add the column to {what}.",
+        )
+    rows, seen = [], {}
+    for values in reader:
+        row = {name: (values[name] or "").strip() for name in columns} | {"line": reader.line_num}
+        row["id"] = _id(row, path, seen)
+        rows.append(row)
     return rows
+
+
+def _id(row, path, seen):
+    """Reads the id of a row; `seen` collects the line of each id."""
+    text, line = row["id"], row["line"]
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+        raise InputError(
+            f"{path}, line {line}: the id is {text!r}.", f"a whole number from 0 to {MAX_ID}.", "correct the line."
+        )
+    if int(text) in seen:
+        raise InputError(
+            f"{path}, line {line}: the id {text} stands in line {seen[int(text)]} already.",
+            "each id once.",
+            "remove one of the two lines.",
+        )
+    seen[int(text)] = line
+    return int(text)
 
 
 def read_taxa(path):
@@ -130,12 +139,14 @@ def read_taxa(path):
         InputError: If a column is missing, an id is no id or stands twice, or `living` is not 0 or 1.
     """
     rows = _read_rows(path, ("id", "name", "living"), "taxa.csv")
-    for line, row in enumerate(rows, 2):
-        if (row["living"] or "").strip() not in ("0", "1"):
+    for row in rows:
+        if row["living"] not in ("0", "1"):
             raise InputError(
-                f"{path}, line {line}: living is {row['living']!r}.", "0 or 1.", "say 1 for plankton, 0 for all else."
+                f"{path}, line {row['line']}: living is {row['living']!r}.",
+                "0 or 1.",
+                "say 1 for plankton, 0 for all else.",
             )
-    return [Taxon(row["id"], (row["name"] or "").strip(), row["living"].strip() == "1") for row in rows]
+    return [Taxon(row["id"], row["name"], row["living"] == "1") for row in rows]
 
 
 def find_taxa(folder):
@@ -192,10 +203,11 @@ def taxa_target(taxa, objects, min_objects=20):
     """
     living = sorted((taxon for taxon in taxa if taxon.living), key=lambda taxon: taxon.id)
     common = [taxon for taxon in living if objects.get(taxon.id, 0) >= min_objects]
-    names = ("non-living", *(taxon.name for taxon in common), "other living")
+    # Two ids of one name are one class.
+    names = tuple(dict.fromkeys(["non-living", *(taxon.name for taxon in common), "other living"]))
     classes = {0: 0, **{taxon.id: 0 for taxon in taxa if not taxon.living}}
-    classes.update({taxon.id: len(names) - 1 for taxon in living})
-    classes.update({taxon.id: index for index, taxon in enumerate(common, 1)})
+    classes.update({taxon.id: names.index("other living") for taxon in living})
+    classes.update({taxon.id: names.index(taxon.name) for taxon in common})
     return Target(names, classes)
 
 
@@ -212,6 +224,9 @@ def file_target(path):
         InputError: If a column is missing, an id is bad, or there are fewer than two classes.
     """
     rows = _read_rows(path, ("id", "class"), path)
+    unnamed = [row["line"] for row in rows if not row["class"]]
+    if unnamed:
+        raise InputError(f"{path}, line {unnamed[0]}: the class has no name.", "a name.", "correct the line.")
     ground = [row["class"] for row in rows if row["id"] == 0] or ["non-living"]
     names = tuple(dict.fromkeys([*ground, *(row["class"] for row in rows)]))
     if not 2 <= len(names) <= 256:

@@ -33,9 +33,10 @@ def tiny_scan(seed, height=200, width=300):
     scan = generator.integers(222, 228, (height, width)).astype(np.uint8)
     mask = np.zeros((height, width), np.uint16)
     for mask_id, top, left in ((8, 20, 30), (8, 120, 200), (1, 90, 100)):
-        top, left = top + int(generator.integers(0, 20)), left + int(generator.integers(0, 20))
-        mask[top : top + 30, left : left + 30] = mask_id
-        scan[top : top + 30, left : left + 30] = 60 if mask_id == 8 else 140
+        down, right = generator.integers(0, 20, 2)
+        square = slice(top + down, top + down + 30), slice(left + right, left + right + 30)
+        mask[square] = mask_id
+        scan[square] = 60 if mask_id == 8 else 140
     return scan, mask
 
 

@@ -269,14 +269,13 @@ def test_every_help_ends_in_an_example_and_answers_to_h(command):
 
 
 def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
-    import plankton_keras.cli.output as output
+    from plankton_keras.cli import output
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(output, "prepare", interrupted)
     said = run("train", tmp_path, "--out", tmp_path / "run", code=130).stderr
-    assert said.endswith(
-        f"Interrupted.\nExpected: the command to end.\nFix: go on with: plankton train {tmp_path} --out {tmp_path / 'run'} --resume\n"
-    )
+    again = f"plankton train {tmp_path} --out {tmp_path / 'run'} --resume"
+    assert said.endswith(f"Interrupted.\nExpected: the command to end.\nFix: go on with: {again}\n")
     assert "--resume" not in run("predict", "run", tmp_path, "--out", tmp_path / "p", code=130).stderr

@@ -97,7 +97,7 @@ def test_versions_count_up_and_overwrite_replaces_the_newest(run, exported, tmp_
 
 def test_an_export_that_computes_something_else_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "_difference", lambda *_: 0.02)
-    with pytest.raises(ArtefactError, match="The export differs from the model by 0.02."):
+    with pytest.raises(ArtefactError, match=r"The export differs from the model by 0\.02\."):
         export_run(run, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -187,10 +187,67 @@ def test_a_band_of_a_compressed_tiff_decodes_each_strip_once(tmp_path, monkeypat
     assert decoded == [1, 2, 3, 4]
 
 
-def test_a_palette_of_colours_is_refused(tmp_path):
-    PillowImage.fromarray(COLOUR).convert("P").save(tmp_path / "a.gif")
-    with pytest.raises(InputError, match="has a palette of colours"):
-        open_image(tmp_path / "a.gif")
+def test_a_gif_of_colours_is_read_in_colour_and_unused_colours_do_not_count(tmp_path):
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[0, 0] = 1
+    gif = PillowImage.fromarray(pixels, "P")
+    gif.putpalette([0, 0, 0, 200, 200, 200, 255, 0, 0])
+    gif.save(tmp_path / "gray.gif")
+    with open_image(tmp_path / "gray.gif") as image:
+        assert image.channels == 1
+        assert image.read(Window(0, 0, 1, 2)).tolist() == [[200, 0]]
+    gif.putpalette([0, 0, 0, 200, 10, 20])
+    gif.save(tmp_path / "colour.gif")
+    with open_image(tmp_path / "colour.gif") as image:
+        assert image.read(Window(0, 0, 1, 2)).tolist() == [[[200, 10, 20], [0, 0, 0]]]
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.png", by_opencv), ("a.ppm", netpbm), ("a.tif", tiff())])
+def test_writing_into_a_window_does_not_change_the_next(tmp_path, name, write):
+    write(tmp_path / name, GRAY)
+    with open_image(tmp_path / name) as image:
+        image.read(WINDOWS[0])[:] = 0
+        assert np.array_equal(image.read(WINDOWS[0]), GRAY)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
+@pytest.mark.parametrize("array", [GRAY, GRAY16])
+def test_a_tiff_where_zero_is_white_is_inverted(tmp_path, options, array):
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="miniswhite", **options)
+    with open_image(tmp_path / "a.tif") as image:
+        assert np.array_equal(image.read(WINDOWS[3]), np.iinfo(array.dtype).max - array[WINDOWS[3].slices])
+
+
+def test_a_tiff_with_a_palette_is_refused(tmp_path):
+    palette = np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, photometric="palette", colormap=palette)
+    with pytest.raises(InputError, match=r"a\.tif is a TIFF of uint8, PALETTE"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_a_tiff_compressed_as_jpeg_is_read_and_called_lossy(tmp_path):
+    smooth = cv2.GaussianBlur(GRAY, (0, 0), 9)
+    tifffile.imwrite(tmp_path / "a.tif", smooth, compression="jpeg", rowsperstrip=16)
+    with open_image(tmp_path / "a.tif") as image:
+        assert np.abs(image.read(WINDOWS[0]).astype(int) - smooth).max() <= 6
+        assert image.lossy
+
+
+@pytest.mark.parametrize(
+    "window", [Window(140, 0, 20, 5), Window(0, 210, 5, 5), Window(-1, 0, 5, 5), Window(0, 0, 0, 5)]
+)
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.png", by_opencv), ("a.ppm", netpbm), ("z.tif", tiff(compression="zlib"))]
+)
+def test_a_window_beyond_the_image_is_refused(tmp_path, name, write, window):
+    write(tmp_path / name, GRAY)
+    with open_image(tmp_path / name) as image, pytest.raises(ValueError, match="is not within"):
+        image.read(window)
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        open_image(tmp_path)
 
 
 @pytest.mark.slow

@@ -21,7 +21,20 @@ def plankton(*words, **environment):
 
 
 def test_a_run_trained_under_jax_is_used_like_any_other(tiny_scans, tiny_records, tmp_path):
-    small = ("--width", 4, "--depth", 2, "--epochs", 3, "--steps-per-epoch", 20, "--window", 64, "--learning-rate", 0.02)
+    small = (
+        "--width",
+        4,
+        "--depth",
+        2,
+        "--epochs",
+        3,
+        "--steps-per-epoch",
+        20,
+        "--window",
+        64,
+        "--learning-rate",
+        0.02,
+    )
     plankton("train", tiny_records, "--out", tmp_path / "run", *small, KERAS_BACKEND="jax")
     assert json.loads((tmp_path / "run" / "provenance.json").read_text())["backend"] == "jax"
     scores = plankton("evaluate", tmp_path / "run", tiny_scans, "--out", tmp_path / "evaluation")
@@ -46,7 +59,9 @@ main(sys.argv[1:])
 """
     words = ["train", tiny_records, "--out", tmp_path / "cut", *small, "--epochs", 4]
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    dead = subprocess.run([sys.executable, "-c", code, *map(str, words)], env=environment, capture_output=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], env=environment, capture_output=True, check=False
+    )
     assert dead.returncode == 9
     again = plankton(*words, "--resume", KERAS_BACKEND="jax")
     assert again["val"] == whole["val"]

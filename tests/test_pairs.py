@@ -81,3 +81,32 @@ def test_scans_to_predict_are_never_masks(tmp_path):
 )
 def test_stems(name, stem):
     assert stem_of(Path(name)) == stem
+
+
+def test_one_stem_in_two_splits_is_refused(tmp_path):
+    touch(tmp_path, "train/a_scan.png", "train/a_mask.png", "val/a_scan.png", "val/a_mask.png")
+    with pytest.raises(InputError) as caught:
+        find_pairs(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'train/a_scan.png'} and {tmp_path / 'val/a_scan.png'} have the same name.\n"
+        "Expected: one file a scan.\n"
+        "Fix: remove or rename one of them."
+    )
+
+
+def test_scans_to_predict_are_found_in_split_folders_and_each_name_once(tmp_path):
+    touch(tmp_path, "x/val/a_scan.png", "x/test/b_scan.png", "y/a_scan.tif")
+    assert [path.name for path in find_scans([tmp_path / "x"])] == ["a_scan.png", "b_scan.png"]
+    with pytest.raises(InputError, match="have the same name"):
+        find_scans([tmp_path / "x", tmp_path / "y"])
+
+
+def test_hidden_files_are_no_scans(tmp_path):
+    touch(tmp_path, "a_scan.png", "._a_scan.png", ".partial-b_scan.png")
+    assert [path.name for path in find_scans([tmp_path])] == ["a_scan.png"]
+
+
+def test_a_file_is_no_folder_of_pairs(tmp_path):
+    touch(tmp_path, "a_scan.png")
+    with pytest.raises(InputError, match="is a file"):
+        find_pairs(tmp_path / "a_scan.png")

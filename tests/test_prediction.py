@@ -284,12 +284,12 @@ def test_the_probability_map_is_written_only_when_asked_for_and_holds_every_leve
     assert np.array_equal(tifffile.imread(folder / files[-1]), prediction.probability)
 
 
-@pytest.mark.parametrize(("height", "width"), [(100, 4096), (100, 4097), (5000, 60), (9000, 50)])
+@pytest.mark.parametrize(("height", "width"), [(100, 4096), (100, 4097), (5000, 60), (9000, 50), (1, 4097)])
 def test_the_overlay_is_at_most_4096_pixels_a_side_and_reduced_by_a_whole_number(height, width):
     factor = -(-max(height, width) // 4096)
     picture = draw_overlay(ArrayScan("a", np.full((height, width), 200, np.uint8)), np.zeros((height, width), np.uint8))
     assert max(picture.shape) <= 4096
-    assert picture.shape == (height // factor, width // factor, 3)
+    assert picture.shape == (-(-height // factor), -(-width // factor), 3)
     assert (picture == 200).all()
 
 

@@ -79,7 +79,7 @@ def test_a_jpeg_mask_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         open_mask(tmp_path / "m.jpg")
     assert str(caught.value) == (
-        f"{tmp_path / 'm.jpg'} is a JPEG, which changes the ids of a mask.\n"
+        f"{tmp_path / 'm.jpg'} is compressed as JPEG is, which changes the ids of a mask.\n"
         "Expected: PNG, TIFF, BMP, GIF or netpbm.\n"
         "Fix: export it anew."
     )

@@ -160,7 +160,7 @@ def test_living_is_zero_or_one(table, word, shown):
 
 def test_a_line_that_ends_too_early_has_no_living(table):
     path = table("id,name,living\n8,Calanus\n")
-    assert text_of(read_taxa, path).startswith(f"{path}, line 2: living is None.\n")
+    assert text_of(read_taxa, path).startswith(f"{path}, line 2: living is ''.\n")
 
 
 def test_a_file_of_one_class_is_refused(table):

@@ -20,7 +20,7 @@ EFFICIENTNET_SKIPS = (
     "top_activation",
 )
 DECODER_WIDTHS = (16, 24, 40, 80)
-FULL_WIDTH = 16
+FULL_WIDTH = 8
 
 
 def encoder_unet(encoder_name, num_classes, weights="none"):
@@ -57,10 +57,8 @@ def encoder_unet(encoder_name, num_classes, weights="none"):
     *skips, x = encoder(rgb)
     for level, (skip, width) in reversed(list(enumerate(zip(skips, DECODER_WIDTHS, strict=True)))):
         x = decoder_block(x, skip, width, f"up{level}")
-    full = conv_block(layers.Rescaling(-1 / 127.5, offset=1.0, name="rescale")(image), 8, "full")
-    x = layers.UpSampling2D(2, interpolation="nearest", name="full_up")(x)
-    x = layers.Concatenate(name="full_join")([x, full])
-    x = conv_block(x, FULL_WIDTH, "full_out")
+    full = conv_block(layers.Rescaling(-1 / 127.5, offset=1.0, name="rescale")(image), FULL_WIDTH, "full")
+    x = decoder_block(x, full, FULL_WIDTH, "full_out")
     model = keras.Model(image, logits_head(x, num_classes), name=f"{encoder_name}_unet")
     model.start = start
     return model

@@ -45,7 +45,5 @@ def unet(num_classes, width=16, depth=5, full_resolution=False):
     for level, skip in reversed(list(enumerate(skips))):
         x = decoder_block(x, skip, width * min(2**level, 16), f"up{level}")
     if full is not None:
-        x = layers.UpSampling2D(2, interpolation="nearest", name="full_up")(x)
-        x = layers.Concatenate(name="full_join")([x, full])
-        x = conv_block(x, width, "full_out")
+        x = decoder_block(x, full, max(width // 2, 4), "full_out")
     return keras.Model(image, logits_head(x, num_classes), name="unet")
