@@ -71,7 +71,8 @@ else
   say "debootstrap $release"
   rm -rf --one-file-system "$work/base"
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
-    "$release" "$work/base" "$mirror" > "$work/debootstrap.log" 2>&1 || fail "See $work/debootstrap.log"
+    "$release" "$work/base" "$mirror" > "$work/debootstrap.log" 2>&1 ||
+    fail "debootstrap failed:" "$(tail -n 5 "$work/debootstrap.log")"
   # Debian calls it python3; the official image, python. The empty file is where the builder's pip settings appear.
   ln -sf python3 "$work/base/usr/bin/python"
   touch "$work/base/etc/pip.conf"
@@ -122,7 +123,7 @@ started=$SECONDS
 build build --isolation chroot --pull=never --layers "${volumes[@]}" \
   --ignorefile "$root/docker/serve.Dockerfile.dockerignore" \
   --tag "$image" --file "$root/docker/serve.Dockerfile" "$root" > "$work/build.log" 2>&1 ||
-  fail "$(tail -n 25 "$work/build.log")" "See $work/build.log"
+  fail "The build failed:" "$(tail -n 25 "$work/build.log")"
 size=$(build images --json "$image" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["size"])')
 say "built $image in $((SECONDS - started)) s, $size"
 

@@ -204,3 +204,28 @@ def test_anything_else_is_no_gray_range(text):
         f"--gray-range is {text!r}.\nExpected: LOW:HIGH, whole numbers with LOW below HIGH.\n"
         "Fix: use for example 599:50043."
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({"epochs": "3"}, "a whole number."),
+        ({"epochs": 2.5}, "a whole number."),
+        ({"epochs": True}, "a whole number."),
+        ({"window": None}, "a whole number."),
+        ({"learning_rate": float("nan")}, "a number."),
+        ({"full_resolution": "no"}, "true or false."),
+        ({"model": 3}, "a text."),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(settings, wanted):
+    (name,) = settings
+    with pytest.raises(SettingError) as caught:
+        TrainConfig.from_json(settings)
+    assert str(caught.value).startswith(f"--{name.replace('_', '-')} is {settings[name]!r}.")
+    assert caught.value.expected == wanted
+
+
+def test_a_whole_number_will_do_for_a_number():
+    assert TrainConfig(learning_rate=1).learning_rate == 1
+    assert PredictConfig(threshold=None).threshold is None

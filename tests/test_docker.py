@@ -1,10 +1,12 @@
 """The images, the compose file and the ignore files, without an engine: parsed and linted."""
 
+import http.server
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -211,9 +213,26 @@ class TestCompose:
         assert SERVICES[service]["read_only"] is True
         assert SERVICES[service]["tmpfs"] == ["/tmp"]
 
-    def test_health_check_is_one_that_bash_takes(self):
-        *_, command = SERVICES["serving"]["healthcheck"]["test"]
-        subprocess.run(["bash", "-n", "-c", command], check=True)
+    @pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("LOADING", False)])
+    def test_health_check_asks_for_the_state_of_the_model(self, state, healthy):
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = f'{{"model_version_status": [{{"version": "1", "state": "{state}"}}]}}'.encode()
+                self.send_response(200 if self.path == "/v1/models/plankton" else 404)
+                self.end_headers()
+                self.wfile.write(body if self.path == "/v1/models/plankton" else b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            word, *command = SERVICES["serving"]["healthcheck"]["test"]
+            assert word == "CMD"
+            command[-1] = command[-1].replace("/8501", f"/{server.server_port}")
+            done = subprocess.run(command, timeout=20, check=False)
+            server.shutdown()
+        assert (done.returncode == 0) is healthy
 
 
 class TestScript:

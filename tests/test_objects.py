@@ -190,3 +190,16 @@ def test_what_is_erased_from_the_map_is_what_is_left_out_of_the_table(cuts, min_
     assert np.array_equal(classes, np.where(objects.areas[labels - 1] >= min_area, whole, 0) * (labels > 0))
     assert table(label(classes, cuts)[0]) == table(kept)
     assert np.count_nonzero(classes) == kept.areas.sum()
+
+
+def test_the_order_and_the_labels_do_not_depend_on_the_bands():
+    # OpenCV does not number components row by row: here the lower of the two comes first in one band.
+    classes = np.zeros((4, 20), np.uint8)
+    classes[1, 0] = classes[0, 10] = 1
+    for bands in ([4], [1, 3], [2, 2], [1, 1, 1, 1]):
+        labeler, top = BandLabeler(num_classes=2), 0
+        for height in bands:
+            labeler.add(classes[top : top + height])
+            top += height
+        objects, _ = labeler.finish()
+        assert objects.boxes.tolist() == [[0, 10, 1, 11], [1, 0, 2, 1]]
