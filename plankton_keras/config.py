@@ -188,7 +188,7 @@ class TrainConfig(Config):
 
 # What `--preset` changes of the defaults above; time and score of each stand in docs/experiments.md.
 PRESETS = {
-    "quick": {"epochs": 6, "steps_per_epoch": 40},
+    "quick": {"epochs": 8, "steps_per_epoch": 45},
     "default": {},
     "best": {"epochs": 60, "steps_per_epoch": 0, "augmentation": "strong", "width": 32},
 }
