@@ -189,7 +189,7 @@ def draw_overlay(scan, classes, side=OVERLAY_SIDE):
         cells = np.pad(np.asarray(classes[window.slices]), pad).reshape(shape)
         reduced[top:bottom] = cells.max(axis=(1, 3))
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-    thickness = 2 * (1 + max(height, width) // 2500) + 1
+    thickness = 2 * (2 + max(height, width) // 2500) + 1
     outline = cv2.dilate(reduced, np.ones((thickness, thickness), np.uint8))
     outline[reduced > 0] = 0
     for index in np.unique(outline[outline > 0]).tolist():

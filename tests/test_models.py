@@ -67,7 +67,7 @@ def test_the_body_is_in_half_precision_and_the_logits_in_float32_under_a_mixed_p
         keras.config.set_dtype_policy(before)
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert model.get_layer("logits").compute_dtype == "float32"
-    assert model.get_layer("full_out_conv" if name != "unet_full" else "up0_1_conv").compute_dtype == "float16"
+    assert model.get_layer("full_out_conv" if name != "unet_full" else "up0_conv").compute_dtype == "float16"
     assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()
 
 
@@ -150,7 +150,7 @@ def weights_file(reference, tmp_path_factory):
 
 def test_gray_repeated_gives_the_features_of_the_rgb_network_on_the_repeated_image(reference, weights_file):
     model = encoder_unet("efficientnet_b0", 2, weights=str(weights_file))
-    deepest = keras.Model(model.input, model.get_layer("up3_up").input)
+    deepest = keras.Model(model.input, model.get_layer("up3_narrow").input)
     batch = images(96, 64)
     assert model.start == f"the file {weights_file}"
     expected = answer(reference, np.repeat(batch, 3, axis=-1))
