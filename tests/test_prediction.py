@@ -299,9 +299,9 @@ def test_the_overlay_outlines_objects_in_the_colour_of_their_class_and_leaves_th
     picture = draw_overlay(ArrayScan("a", np.full((60, 60), 200, np.uint8)), classes)
     assert (picture[20:30, 20:40] == 200).all()
     blue_green_red = [int(color_of(2)[at : at + 2], 16) for at in (5, 3, 1)]
-    # A line of one pixel around 10 x 20 pixels: 12 * 22 - 10 * 20 = 64, corners included.
+    # A line of two pixels around 10 x 20 pixels: 14 * 24 - 10 * 20 = 136, corners included.
     changed = (picture != 200).any(axis=-1)
-    assert changed.sum() == 64
+    assert changed.sum() == 136
     assert (picture[changed] == blue_green_red).all()
 
 
