@@ -42,8 +42,10 @@ class PixelScores(keras.metrics.Metric):
         probability = ops.nan_to_num(probability)
         bins = ops.cast(ops.round(probability * (BINS - 1)), "int32")
         truth = ops.cast(ops.squeeze(y_true, -1) > 0, "int32")
-        counts = ops.bincount(ops.reshape(truth * BINS + bins, (-1,)), minlength=2 * BINS)
-        self.counts.assign_add(ops.cast(ops.reshape(counts, (2, BINS)), "float32"))
+        flat = ops.reshape(truth * BINS + bins, (-1,))
+        # Not `bincount`, which JAX does not compile. A batch has fewer than 2**24 pixels, so that ones add up exactly.
+        counts = ops.segment_sum(ops.ones_like(flat, dtype="float32"), flat, num_segments=2 * BINS)
+        self.counts.assign_add(ops.reshape(counts, (2, BINS)))
 
     def result(self):
         """Gives the scores and the threshold, each a float32 scalar 0..1; a score without any pixel is 0."""
