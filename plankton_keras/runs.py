@@ -11,7 +11,17 @@ from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, sha256
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "keras-cv", "jax", "numpy", "opencv-python-headless", "scikit-learn", "click")
+PACKAGES = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "keras-cv",
+    "jax",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-learn",
+    "click",
+)
 RETRAIN = "train again: plankton train RECORDS --out RUN."
 
 
