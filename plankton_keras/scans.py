@@ -13,12 +13,12 @@ import numpy as np
 from plankton_keras.errors import InputError
 from plankton_keras.images import open_image
 from plankton_keras.pairs import stem_of
+from plankton_keras.taxa import MAX_ID
 from plankton_keras.tiles import Window
 
 log = logging.getLogger(__name__)
 
 BAND = 512
-MAX_ID = 65535
 
 
 class Scan:
