@@ -239,7 +239,7 @@ class TestScript:
     SCRIPT = DOCKER / "build_without_engine.sh"
 
     def test_bash_takes_it(self):
-        subprocess.run(["bash", "-n", self.SCRIPT], check=True)
+        assert subprocess.run(["bash", "-n", self.SCRIPT], check=False).returncode == 0
 
     def test_stops_at_the_first_error(self):
         assert "\nset -euo pipefail\n" in self.SCRIPT.read_text()
