@@ -3,20 +3,13 @@
 Foreground is every class but 0. Thresholds are fitted on validation only.
 """
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from plankton_keras.data.records import read_manifest, rebuild_scans
-from plankton_keras.errors import InputError
-from plankton_keras.files import sha256
 from plankton_keras.objects import BandLabeler
-from plankton_keras.pairs import find_pairs
-from plankton_keras.patches import lookup_table
-from plankton_keras.scans import open_pair
+from plankton_keras.prediction import predict_scan
 from plankton_keras.tiles import Window
 
 BAND = 1024
@@ -52,103 +45,6 @@ def scores_of_counts(found, false, missed, true_negative=0):
         "f1": ratio(2 * found, 2 * found + false + missed),
         "iou": ratio(found, found + false + missed),
     }
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A scan with a known truth, opened when its turn comes.
-
-    Attributes:
-        stem: Name of the scan.
-        digest: SHA-256 of the scan's file.
-        opened: Function of a `taxa.Target` to a context manager of `(scan, read_truth)`: an open scan, and a function
-            of a `Window` to uint8 class indices.
-    """
-
-    stem: str
-    digest: str
-    opened: Callable
-
-
-class ArrayScan:
-    """An array with the interface of an open `scans.Scan`.
-
-    Args:
-        stem: Name of the scan.
-        pixels: uint8 `(height, width)`.
-    """
-
-    def __init__(self, stem, pixels):
-        self.stem, self._pixels = stem, pixels
-        self.height, self.width = pixels.shape
-
-    def read(self, window):
-        """Gives the pixels of a window."""
-        return np.asarray(self._pixels[window.slices])
-
-
-def truths_of_pairs(folder, split, masks=None):
-    """Finds scan/mask pairs to score.
-
-    Args:
-        folder: A folder of pairs; with sub-folders of splits only `split` is taken.
-        split: Name of the split.
-        masks: Folder of the masks, or None.
-
-    Returns:
-        A list of `Truth`.
-
-    Raises:
-        InputError: If there is nothing to score.
-    """
-    pairs = [pair for pair in find_pairs(folder, masks) if pair.split in (None, split) and pair.mask is not None]
-    if not pairs:
-        raise InputError(
-            f"{folder} has no masks in the split {split!r}.", "scan/mask pairs.", "choose another --split."
-        )
-
-    def opener(pair):
-        @contextlib.contextmanager
-        def opened(target):
-            scan, mask = open_pair(pair)
-            with scan, mask:
-                table = lookup_table(target, mask.ids(), mask.path)
-                yield scan, lambda window: table[mask.read(window)]
-
-        return opened
-
-    return [Truth(pair.stem, sha256(pair.scan), opener(pair)) for pair in pairs]
-
-
-def truths_of_records(folder, split):
-    """Takes the scans of a records folder to score; they are put together from their patches.
-
-    Args:
-        folder: A records folder.
-        split: Name of the split.
-
-    Returns:
-        A list of `Truth`; its scans are in the classes of the records, whatever the target.
-
-    Raises:
-        ArtefactError: If the records are damaged or have no such split.
-    """
-    manifest = read_manifest(folder)
-    scans = rebuild_scans(folder, manifest, split)
-
-    def opener(stem):
-        @contextlib.contextmanager
-        def opened(_):
-            image, mask = scans[stem]
-            yield ArrayScan(stem, image), lambda window: np.asarray(mask[window.slices])
-
-        return opened
-
-    return [
-        Truth(source.stem, source.scan_sha256, opener(source.stem))
-        for source in manifest.sources
-        if source.split == split
-    ]
 
 
 @dataclass
@@ -304,6 +200,56 @@ def _match(true_finish, finish, overlaps):
             hits[label - 1] = True
     ranking = list(zip(objects.scores.tolist(), hits.tolist(), strict=True))
     return ObjectCounts(matched, len(objects), len(true_objects), ranking)
+
+
+def score_model(predictor, truths, config, progress_of):
+    """Predicts and scores scans with one model.
+
+    Args:
+        predictor: An `inference.Predictor`.
+        truths: List of `truths.Truth`.
+        config: A `config.PredictConfig`; without a threshold of its own the model's is taken.
+        progress_of: Function of a scan's stem to what `predict_scan` takes as its progress.
+
+    Returns:
+        A dictionary of `model, model_sha256, pixel, classes, objects, scans, threshold` as `metrics.json` has them.
+    """
+    threshold = predictor.threshold if config.threshold is None else config.threshold
+    total, scans = Counts.of(len(predictor.classes)), []
+    for truth in truths:
+        with truth.opened(predictor.target) as (scan, read_truth):
+            prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress_of(truth.stem))
+            counts = count_scan(read_truth, prediction, len(predictor.classes))
+        total.add(counts)
+        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores(), "objects": counts.objects.scores()})
+    return {
+        "model": predictor.source,
+        "model_sha256": predictor.digest,
+        "pixel": total.pixel_scores(),
+        "classes": total.class_scores(predictor.classes),
+        "objects": total.objects.scores(),
+        "scans": scans,
+        "threshold": threshold,
+    }
+
+
+def score_baseline(truths, target):
+    """Scores the plain threshold on scans.
+
+    Args:
+        truths: List of `truths.Truth`.
+        target: The `taxa.Target` that says what is foreground.
+
+    Returns:
+        A dictionary of `pixel, scans`.
+    """
+    total, scans = Counts.of(2), []
+    for truth in truths:
+        with truth.opened(target) as (scan, read_truth):
+            counts = count_baseline(scan, read_truth)
+        total.add(counts)
+        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores()})
+    return {"pixel": total.pixel_scores(), "scans": scans}
 
 
 def threshold_baseline(scan, darkness=0.95, min_area=120):

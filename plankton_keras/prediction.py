@@ -193,8 +193,7 @@ def draw_overlay(scan, classes, side=OVERLAY_SIDE):
     outline = cv2.dilate(reduced, np.ones((thickness, thickness), np.uint8))
     outline[reduced > 0] = 0
     for index in np.unique(outline[outline > 0]).tolist():
-        red, green, blue = (int(color_of(index)[at : at + 2], 16) for at in (1, 3, 5))
-        picture[outline == index] = blue, green, red
+        picture[outline == index] = color_of(index)[::-1]
     return picture
 
 

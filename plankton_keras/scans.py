@@ -21,7 +21,25 @@ log = logging.getLogger(__name__)
 BAND = 512
 
 
-class Scan:
+class _Opened:
+    """What an open scan and an open mask have in common."""
+
+    def __init__(self, image):
+        self._image = image
+        self.path, self.height, self.width = image.path, image.height, image.width
+
+    def close(self):
+        """Lets go of the file."""
+        self._image.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Scan(_Opened):
     """An open scan, read as gray levels.
 
     Attributes:
@@ -33,9 +51,8 @@ class Scan:
     """
 
     def __init__(self, image, gray_range=None):
-        self._image = image
-        self.path, self.stem, self.dpi = image.path, stem_of(image.path), image.dpi
-        self.height, self.width = image.height, image.width
+        super().__init__(image)
+        self.stem, self.dpi = stem_of(image.path), image.dpi
         if image.channels > 1:
             log.warning("%s is in colour: it is converted to gray", image.path)
         self._limits = None
@@ -73,18 +90,25 @@ class Scan:
         slices = [Window(start, left, stop - start, width) for start, stop in itertools.pairwise(edges) if stop > start]
         return float(np.mean([np.median(self._gray(each)) for each in slices]))
 
-    def close(self):
-        """Lets go of the file."""
-        self._image.close()
 
-    def __enter__(self):
-        return self
+class ArrayScan:
+    """An array with the interface of an open `scans.Scan`.
 
-    def __exit__(self, *_):
-        self.close()
+    Args:
+        stem: Name of the scan.
+        pixels: uint8 `(height, width)`.
+    """
+
+    def __init__(self, stem, pixels):
+        self.stem, self._pixels = stem, pixels
+        self.height, self.width = pixels.shape
+
+    def read(self, window):
+        """Gives the pixels of a window."""
+        return np.asarray(self._pixels[window.slices])
 
 
-class Mask:
+class Mask(_Opened):
     """An open mask, read as ids.
 
     Attributes:
@@ -100,8 +124,7 @@ class Mask:
                 "PNG, TIFF, BMP, GIF or netpbm.",
                 "export it anew.",
             )
-        self._image = image
-        self.path, self.height, self.width = image.path, image.height, image.width
+        super().__init__(image)
 
     def read(self, window):
         """Reads a window.
@@ -136,16 +159,6 @@ class Mask:
             found = np.bincount(band.ravel())
             counts[: len(found)] += found
         return {int(mask_id): int(counts[mask_id]) for mask_id in np.flatnonzero(counts)}
-
-    def close(self):
-        """Lets go of the file."""
-        self._image.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 def gray_limits(median):

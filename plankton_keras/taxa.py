@@ -76,14 +76,23 @@ class Target:
 
 
 def color_of(index):
-    """Gives the colour of a class as `#RRGGBB`.
+    """Gives the colour that a class is drawn in, the same everywhere.
+
+    Args:
+        index: The class index.
+
+    Returns:
+        `(red, green, blue)`, each 0..255.
 
     Example:
 
-    >>> color_of(0), color_of(1), color_of(8)
-    ('#999999', '#E69F00', '#E69F00')
+    >>> color_of(0), color_of(1)
+    ((153, 153, 153), (230, 159, 0))
+    >>> color_of(8) == color_of(1)
+    True
     """
-    return PALETTE[0] if index == 0 else PALETTE[1 + (index - 1) % (len(PALETTE) - 1)]
+    hexadecimal = PALETTE[0] if index == 0 else PALETTE[1 + (index - 1) % (len(PALETTE) - 1)]
+    return tuple(bytes.fromhex(hexadecimal[1:]))
 
 
 def _read_rows(path, columns, what):

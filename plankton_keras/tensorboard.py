@@ -30,8 +30,7 @@ def side_by_side(images, *maps):
         classes = np.asarray(each)[..., 0]
         panel = gray.copy()
         for index in np.unique(classes[classes > 0]):
-            color = np.array([int(color_of(int(index))[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
-            panel[classes == index] = 0.5 * panel[classes == index] + 0.5 * color
+            panel[classes == index] = 0.5 * panel[classes == index] + 0.5 * np.array(color_of(index))
         panels.append(panel)
     return np.clip(np.concatenate(panels, axis=2), 0, 255).astype(np.uint8)
 

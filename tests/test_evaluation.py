@@ -5,7 +5,6 @@ import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
 from plankton_keras.evaluation import (
-    ArrayScan,
     Counts,
     ObjectCounts,
     count_baseline,
@@ -16,6 +15,7 @@ from plankton_keras.evaluation import (
 )
 from plankton_keras.objects import BandLabeler
 from plankton_keras.prediction import ScanPrediction
+from plankton_keras.scans import ArrayScan
 from plankton_keras.tiles import Window
 
 

@@ -31,14 +31,19 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
     config = options.build_config(PredictConfig, settings, config_file)
     output.prepare(flags.quiet)
+    from plankton_keras.evaluation import score_baseline, score_model
     from plankton_keras.files import claim_folder
     from plankton_keras.inference import load_predictor
 
     predictors = [load_predictor(model) for model in models]
     truths = _find_truths(data, split, masks, predictors)
     out = claim_folder(out, flags.overwrite)
-    scored = [_score(predictor, truths, config, flags.quiet) for predictor in predictors]
-    baseline = _score_baseline(predictors[0], truths)
+
+    def progress_of(stem):
+        return output.Progress(f"evaluate {stem}", flags.quiet)
+
+    scored = [score_model(predictor, truths, config, progress_of) for predictor in predictors]
+    baseline = score_baseline(truths, predictors[0].target)
     result = {**scored[0], "baselines": {"threshold": baseline}, "split": split, "data": str(data)}
     if len(scored) > 1:
         result["runs"] = scored
@@ -57,11 +62,11 @@ def _find_truths(data, split, masks, predictors):
     """Finds the scans to score and refuses those that a model was trained on.
 
     Returns:
-        A list of `evaluation.Truth`.
+        A list of `truths.Truth`.
     """
     from plankton_keras.errors import ArtefactError
-    from plankton_keras.evaluation import truths_of_pairs, truths_of_records
     from plankton_keras.schema import MANIFEST
+    from plankton_keras.truths import truths_of_pairs, truths_of_records
 
     is_records = (Path(data) / MANIFEST).is_file()
     truths = truths_of_records(data, split) if is_records else truths_of_pairs(data, split, masks)
@@ -75,41 +80,3 @@ def _find_truths(data, split, masks, predictors):
                 "give other scans, or --split val of the records.",
             )
     return truths
-
-
-def _score(predictor, truths, config, quiet):
-    """Predicts and scores all scans with one model."""
-    from plankton_keras.evaluation import Counts, count_scan
-    from plankton_keras.prediction import predict_scan
-
-    threshold = predictor.threshold if config.threshold is None else config.threshold
-    total, scans = Counts.of(len(predictor.classes)), []
-    for truth in truths:
-        with truth.opened(predictor.target) as (scan, read_truth):
-            progress = output.Progress(f"evaluate {truth.stem}", quiet)
-            prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress)
-            counts = count_scan(read_truth, prediction, len(predictor.classes))
-        total.add(counts)
-        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores(), "objects": counts.objects.scores()})
-    return {
-        "model": predictor.source,
-        "model_sha256": predictor.digest,
-        "pixel": total.pixel_scores(),
-        "classes": total.class_scores(predictor.classes),
-        "objects": total.objects.scores(),
-        "scans": scans,
-        "threshold": threshold,
-    }
-
-
-def _score_baseline(predictor, truths):
-    """Scores the plain threshold on the same scans."""
-    from plankton_keras.evaluation import Counts, count_baseline
-
-    total, scans = Counts.of(2), []
-    for truth in truths:
-        with truth.opened(predictor.target) as (scan, read_truth):
-            counts = count_baseline(scan, read_truth)
-        total.add(counts)
-        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores()})
-    return {"pixel": total.pixel_scores(), "scans": scans}

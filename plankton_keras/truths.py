@@ -1,0 +1,94 @@
+"""Scans whose truth is known, from scan/mask pairs or from records, opened one at a time."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from plankton_keras.data.records import read_manifest, rebuild_scans
+from plankton_keras.errors import InputError
+from plankton_keras.files import sha256
+from plankton_keras.pairs import find_pairs
+from plankton_keras.patches import lookup_table
+from plankton_keras.scans import ArrayScan, open_pair
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A scan with a known truth, opened when its turn comes.
+
+    Attributes:
+        stem: Name of the scan.
+        digest: SHA-256 of the scan's file.
+        opened: Function of a `taxa.Target` to a context manager of `(scan, read_truth)`: an open scan, and a function
+            of a `Window` to uint8 class indices.
+    """
+
+    stem: str
+    digest: str
+    opened: Callable
+
+
+def truths_of_pairs(folder, split, masks=None):
+    """Finds scan/mask pairs to score.
+
+    Args:
+        folder: A folder of pairs; with sub-folders of splits only `split` is taken.
+        split: Name of the split.
+        masks: Folder of the masks, or None.
+
+    Returns:
+        A list of `Truth`.
+
+    Raises:
+        InputError: If there is nothing to score.
+    """
+    pairs = [pair for pair in find_pairs(folder, masks) if pair.split in (None, split) and pair.mask is not None]
+    if not pairs:
+        raise InputError(
+            f"{folder} has no masks in the split {split!r}.", "scan/mask pairs.", "choose another --split."
+        )
+
+    def opener(pair):
+        @contextlib.contextmanager
+        def opened(target):
+            scan, mask = open_pair(pair)
+            with scan, mask:
+                table = lookup_table(target, mask.ids(), mask.path)
+                yield scan, lambda window: table[mask.read(window)]
+
+        return opened
+
+    return [Truth(pair.stem, sha256(pair.scan), opener(pair)) for pair in pairs]
+
+
+def truths_of_records(folder, split):
+    """Takes the scans of a records folder to score; they are put together from their patches.
+
+    Args:
+        folder: A records folder.
+        split: Name of the split.
+
+    Returns:
+        A list of `Truth`; its scans are in the classes of the records, whatever the target.
+
+    Raises:
+        ArtefactError: If the records are damaged or have no such split.
+    """
+    manifest = read_manifest(folder)
+    scans = rebuild_scans(folder, manifest, split)
+
+    def opener(stem):
+        @contextlib.contextmanager
+        def opened(_):
+            image, mask = scans[stem]
+            yield ArrayScan(stem, image), lambda window: np.asarray(mask[window.slices])
+
+        return opened
+
+    return [
+        Truth(source.stem, source.scan_sha256, opener(source.stem))
+        for source in manifest.sources
+        if source.split == split
+    ]
