@@ -96,8 +96,12 @@ class Keeper(keras.callbacks.Callback):
         self.history, self.patience, self.report = history, patience, report
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Notes the time."""
+        """Notes the time, and sets what dropout draws from: Keras saves no random state with the weights."""
         self.started = time.monotonic()
+        for variable in self.model.variables:
+            if variable.path.endswith("seed_generator_state"):
+                seed = int(keras.ops.convert_to_numpy(variable)[0])
+                variable.assign(keras.ops.array([seed, epoch * self.params["steps"]], variable.dtype))
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves what the epoch brought, in an order that survives a kill at any point."""

@@ -80,6 +80,17 @@ def test_train(whole, tmp_path, moment):
     assert (out / "thresholds.json").read_bytes() == (whole / "run" / "thresholds.json").read_bytes()
 
 
+def test_train_with_an_encoder(whole, tmp_path):
+    """A graph this large is where TensorFlow's own rewriting would differ from process to process."""
+    words = ("train", whole / "records", "--model", "efficientnet_b0_unet", "--weights", "none", "--epochs", 3)
+    words = (*words, "--steps-per-epoch", 4, "--window", 128)
+    run(*words, "--out", tmp_path / "whole")
+    out = tmp_path / "killed"
+    kill_when((*words, "--out", out), lambda: any(out.glob("backup/epoch-0001*")))
+    run(*words, "--out", out, "--resume")
+    assert history(out) == history(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("moment", ["*_mask.png", "*_objects.csv", ".partial-*"])
 def test_predict(scans, whole, tmp_path, moment):
     out = tmp_path / "predictions"

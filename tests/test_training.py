@@ -1,6 +1,7 @@
 import csv
 import itertools
 import json
+import sys
 
 import keras
 import numpy as np
@@ -87,6 +88,23 @@ def test_a_resumed_training_has_the_history_and_the_weights_of_an_undisturbed_on
     assert rows(cut) == rows(whole)
     weights = [keras.saving.load_model(run.model, compile=False).get_weights() for run in (whole, cut)]
     assert all(np.array_equal(first, second) for first, second in zip(*weights, strict=True))
+
+
+def test_dropout_draws_the_same_after_an_interruption(tmp_path, monkeypatch):
+    """Encoders drop paths at random, and Keras saves no random state."""
+
+    def with_dropout(config, num_classes):
+        image = keras.Input((None, None, 1))
+        x = keras.layers.Dropout(0.5)(keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image))
+        return keras.Model(image, keras.layers.Conv2D(num_classes, 1)(x))
+
+    monkeypatch.setattr(sys.modules[__name__], "build_model", with_dropout)
+    whole, cut = fresh(tmp_path / "whole"), fresh(tmp_path / "cut")
+    train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, callbacks=[Dies(2, 1)])
+    train(cut)
+    assert rows(cut) == rows(whole)
 
 
 @pytest.mark.parametrize("moment", ["save", "save_weights"])
