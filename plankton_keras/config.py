@@ -13,7 +13,14 @@ from plankton_keras.errors import SettingError, did_you_mean
 # Models halve their input up to six times, so every window is a multiple of this many pixels.
 STRIDE = 64
 NAMES_OF_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-MODELS = ("unet", *(f"efficientnet_b{index}_unet" for index in range(5)))
+ENCODERS = (
+    *("mobilenet", "mobilenet_075", "mobilenetv2", "mobilenetv2_035", "resnet50"),
+    *(f"efficientnet_b{index}" for index in range(5)),
+    *(f"efficientnetv2_b{index}" for index in range(4)),
+)
+# Of patches; what classifies vignettes is named after its encoder alone.
+SEGMENTATION_MODELS = ("unet", *(f"{name}_unet" for name in ENCODERS))
+MODELS = (*SEGMENTATION_MODELS, *ENCODERS)
 
 
 def setting(default, help, low=None, high=None, choices=None, multiple=None):
@@ -149,6 +156,7 @@ class RecordsConfig(Config):
         0.2, "Share of the scans for validation where there are no train/ and val/ folders.", low=0.0, high=0.9
     )
     gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+    vignette_size: int = setting(96, "Side that vignettes are scaled to in pixels.", low=32, high=512, multiple=32)
     patches_per_shard: int = setting(256, "Patches in a shard, about.", low=1)
     seed: int = setting(0, "Decides the split and the empty patches kept.", low=0, high=2**31 - 1)
 
@@ -163,9 +171,8 @@ class TrainConfig(Config):
     width: int = setting(16, "Channels of the first level of a unet.", low=4, high=128)
     depth: int = setting(6, "Levels of a unet.", low=2, high=6)
     full_resolution: bool = setting(False, "Build the unet without its half-resolution stem: 4 times slower.")
-    weights: str = setting(
-        "auto", "Start of an encoder: auto, imagenet, none, or a file of keras.applications weights."
-    )
+    weights: str = setting("auto", "Start of an encoder: auto, plankton, imagenet, none, a run, or a file of weights.")
+    pixels_only: bool = setting(False, "Leave out the classifier of whole objects that a network of pixels gets.")
     epochs: int = setting(8, "Number of epochs.", low=1)
     steps_per_epoch: int = setting(125, "Batches an epoch; 0 is one pass over the records.", low=0)
     batch_size: int = setting(4, "Patches a batch.", low=1)
@@ -191,6 +198,19 @@ PRESETS = {
     "quick": {"epochs": 8, "steps_per_epoch": 45},
     "default": {},
     "best": {"epochs": 60, "steps_per_epoch": 0, "augmentation": "strong", "width": 32},
+}
+# The same for records of vignettes.
+VIGNETTE_PRESETS = {
+    name: {
+        "model": "mobilenet_075",
+        "batch_size": 64,
+        "steps_per_epoch": 0,
+        "augmentation": "strong",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.05,
+        "epochs": epochs,
+    }
+    for name, epochs in (("quick", 3), ("default", 12), ("best", 40))
 }
 
 

@@ -90,7 +90,12 @@ def _records(path):
         "patch_size": manifest.patch_size,
         "classes": list(manifest.classes),
         "class_share": manifest.class_share,
-        "patches": {split: manifest.patches(split) for split in manifest.splits},
+        manifest.kind: {split: manifest.count(split) for split in manifest.splits},
+        **(
+            {"candidates": {split: manifest.count(split, schema.VIGNETTES) for split in manifest.candidates}}
+            if manifest.candidates
+            else {}
+        ),
         "scans": {split: [s.stem for s in manifest.sources if s.split == split] for split in manifest.splits},
         "megabytes": round(sum(shard.bytes for shards in manifest.splits.values() for shard in shards) / 1e6, 1),
         "settings": manifest.settings,
@@ -113,7 +118,7 @@ def _run(run):
         "path": str(run.folder),
         "model": config.model,
         "classes": provenance["classes"],
-        "threshold": run.read_threshold(),
+        **({"threshold": run.read_thresholds()["foreground"]} if run.thresholds.is_file() else {}),
         "val": read_json(run.metrics, REWRITE)["val"],
         "records": provenance["records"],
         "created": provenance["created"],

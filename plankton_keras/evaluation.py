@@ -5,9 +5,9 @@ Foreground is every class but 0. Thresholds are fitted on validation only.
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
+from plankton_keras.candidates import bands_of, find_candidates
 from plankton_keras.objects import BandLabeler
 from plankton_keras.prediction import predict_scan
 from plankton_keras.tiles import Window
@@ -167,7 +167,7 @@ def count_scan(read_truth, prediction, num_classes):
 
 
 def count_baseline(scan, read_truth):
-    """Counts the pixels of the plain threshold on a scan; objects are not compared.
+    """Counts the pixels of the plain threshold: all candidates, living or not. Objects are not compared.
 
     Args:
         scan: An open scan.
@@ -176,10 +176,10 @@ def count_baseline(scan, read_truth):
     Returns:
         `Counts` of two classes: 0, and everything else.
     """
-    counts, read = Counts.of(2), threshold_baseline(scan)
-    for top in range(0, scan.height, BAND):
-        window = Window(top, 0, min(BAND, scan.height - top), scan.width)
-        counts.confusion += count_pixels((read_truth(window) > 0).astype(np.uint8), read(window), 2)
+    counts = Counts.of(2)
+    for top, bottom, labels in find_candidates(scan, bands_of(scan.height)).labelled_bands():
+        truth = read_truth(Window(top, 0, bottom - top, scan.width))
+        counts.confusion += count_pixels((truth > 0).astype(np.uint8), (labels > 0).astype(np.uint8), 2)
     return counts
 
 
@@ -218,7 +218,8 @@ def score_model(predictor, truths, config, progress_of):
     total, scans = Counts.of(len(predictor.classes)), []
     for truth in truths:
         with truth.opened(predictor.target) as (scan, read_truth):
-            prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress_of(truth.stem))
+            progress = progress_of(truth.stem)
+            prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress, predictor.judge)
             counts = count_scan(read_truth, prediction, len(predictor.classes))
         total.add(counts)
         scans.append({"scan": truth.stem, "pixel": counts.pixel_scores(), "objects": counts.objects.scores()})
@@ -250,41 +251,3 @@ def score_baseline(truths, target):
         total.add(counts)
         scans.append({"scan": truth.stem, "pixel": counts.pixel_scores()})
     return {"pixel": total.pixel_scores(), "scans": scans}
-
-
-def threshold_baseline(scan, darkness=0.95, min_area=120):
-    """Finds what a plain threshold finds: everything darker than the local ground, living or not.
-
-    The local ground is the median over 101 pixels of the scan reduced 8 times; the scan is smoothed over 3x3 pixels.
-
-    Args:
-        scan: An open scan.
-        darkness: Share of the local ground's gray level below which a pixel is dark.
-        min_area: Objects of fewer pixels are dropped.
-
-    Returns:
-        A function of a `Window` to uint8 `(height, width)`, 1 where something dark is. Objects are dropped within the
-        band that is asked for, with 64 pixels around it.
-    """
-    height, width = -(-scan.height // 8), -(-scan.width // 8)
-    small = np.empty((height, width), np.uint8)
-    for top in range(0, height, BAND // 8):
-        bottom = min(top + BAND // 8, height)
-        band = scan.read(Window(top * 8, 0, min(bottom * 8, scan.height) - top * 8, scan.width))
-        small[top:bottom] = cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA)
-    ground = cv2.medianBlur(small, 101)
-
-    def read(window):
-        margin = 64
-        top, bottom = max(0, window.top - margin), min(scan.height, window.bottom + margin)
-        image = cv2.blur(scan.read(Window(top, 0, bottom - top, scan.width)), (3, 3)).astype(np.float32)
-        rows = np.clip((np.arange(top, bottom) + 0.5) / 8 - 0.5, 0, height - 1).astype(np.float32)
-        columns = np.clip((np.arange(scan.width) + 0.5) / 8 - 0.5, 0, width - 1).astype(np.float32)
-        local = cv2.remap(ground, *np.meshgrid(columns, rows), cv2.INTER_LINEAR)
-        dark = (image < darkness * local).astype(np.uint8)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
-        large = stats[:, cv2.CC_STAT_AREA] >= min_area
-        large[0] = False
-        return large[labels].astype(np.uint8)[window.top - top : window.bottom - top, window.left : window.right]
-
-    return read

@@ -17,6 +17,8 @@ METADATA = "metadata.json"
 FORMAT_VERSION = "1.0"
 # More than rounding in float32 would mean that the export computes something else.
 MAX_DIFFERENCE = 1e-4
+# Side of the vignettes that are compared, in pixels.
+VIGNETTE = 96
 
 
 def export_run(run, out, overwrite=False):
@@ -38,11 +40,12 @@ def export_run(run, out, overwrite=False):
 
     run.open()
     model = keras.saving.load_model(run.model, compile=False)
+    judge = keras.saving.load_model(run.judge, compile=False) if run.read_thresholds().get("objects") else None
     version = next_version(out, overwrite)
     folder = Path(out) / f".partial-{version}"
     shutil.rmtree(folder, ignore_errors=True)
-    _write_saved_model(tf, keras, model, folder)
-    difference = _difference(tf, model, folder)
+    _write_saved_model(tf, keras, model, judge, folder)
+    difference = _difference(tf, model, judge, folder)
     if not difference <= MAX_DIFFERENCE:
         shutil.rmtree(folder)
         raise ArtefactError(
@@ -59,7 +62,7 @@ def export_run(run, out, overwrite=False):
     return {
         "out": str(out),
         "version": version,
-        "signatures": ["serving_default", "serving_bytes"],
+        "signatures": ["serving_default", "serving_bytes", *(["serving_vignettes"] if judge else [])],
         "max_difference": difference,
         "metadata": metadata,
     }
@@ -101,11 +104,14 @@ def describe(run, difference):
         The dictionary of metadata.json.
     """
     config, provenance, predict = run.read_config(), run.read_provenance(), PredictConfig()
+    thresholds = run.read_thresholds()
     return {
         "format_version": FORMAT_VERSION,
         "model": config.model,
         "classes": provenance["classes"],
-        "threshold": run.read_threshold(),
+        "threshold": thresholds["foreground"],
+        "pixel_threshold": thresholds["pixel"]["threshold"],
+        "objects": thresholds.get("objects"),
         "input": {
             "image": f"uint8 (N, H, W, 1), 0 black to 255 white; H and W multiples of {STRIDE}",
             "image_bytes": "string (N,), PNG, JPEG, BMP or GIF files, all of one size",
@@ -124,8 +130,8 @@ def describe(run, difference):
     }
 
 
-def _write_saved_model(tf, keras, model, folder):
-    """Writes the two signatures; pixels are rescaled by the model itself."""
+def _write_saved_model(tf, keras, model, judge, folder):
+    """Writes the signatures; pixels are rescaled by the model itself."""
     archive = keras.export.ExportArchive()
     archive.track(model)
 
@@ -143,11 +149,21 @@ def _write_saved_model(tf, keras, model, folder):
     archive.add_endpoint(
         "serving_bytes", serve_bytes, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")]
     )
+    if judge:
+        archive.track(judge)
+
+        def serve_vignettes(image, side):
+            logits = judge({"image": tf.cast(image, tf.float32), "side": side}, training=False)
+            return {"probabilities": keras.ops.softmax(logits)}
+
+        vignettes = tf.TensorSpec((None, None, None, 1), tf.uint8, name="image")
+        sides = tf.TensorSpec((None, 1), tf.float32, name="side")
+        archive.add_endpoint("serving_vignettes", serve_vignettes, input_signature=[vignettes, sides])
     archive.write_out(str(folder), verbose=False)
 
 
-def _difference(tf, model, folder):
-    """Largest difference of probabilities between the Keras model and the SavedModel, over sizes and batches."""
+def _difference(tf, model, judge, folder):
+    """Largest difference of probabilities between the Keras models and the SavedModel, over sizes and batches."""
     import keras
 
     loaded = tf.saved_model.load(str(folder))
@@ -157,6 +173,13 @@ def _difference(tf, model, folder):
         image = generator.integers(0, 256, (batch, size, size, 1), dtype=np.uint8)
         ours = keras.ops.softmax(model(image.astype(np.float32), training=False)).numpy()
         theirs = serve(image=tf.constant(image))["probabilities"].numpy()
+        largest = max(largest, float(np.abs(ours - theirs).max()))
+    if judge:
+        image = generator.integers(0, 256, (3, VIGNETTE, VIGNETTE, 1), dtype=np.uint8)
+        side = np.array([[20.0], [64.0], [900.0]], np.float32)
+        ours = keras.ops.softmax(judge({"image": image.astype(np.float32), "side": side}, training=False)).numpy()
+        serve_vignettes = loaded.signatures["serving_vignettes"]
+        theirs = serve_vignettes(image=tf.constant(image), side=tf.constant(side))["probabilities"].numpy()
         largest = max(largest, float(np.abs(ours - theirs).max()))
     return largest
 

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import METADATA, numbers
 from plankton_keras.files import read_json, sha256
+from plankton_keras.fusion import Judge, Weights
+from plankton_keras.judging import classify_with
 from plankton_keras.runs import Run
 from plankton_keras.schema import check_version
 from plankton_keras.taxa import Target
@@ -23,6 +26,7 @@ class Predictor:
             sums to 1 over the classes; height and width are multiples of `config.STRIDE`.
         classes: Class names by index; index 0 is everything that is not looked for.
         threshold: Probability of the other classes together from which a pixel counts as found.
+        judge: The `fusion.Judge` whose word on whole objects counts too, or None.
         digest: SHA-256 of the model.
         source: Path of the run or export.
         target: The `taxa.Target` that it learned.
@@ -32,10 +36,32 @@ class Predictor:
     probabilities: Callable
     classes: tuple
     threshold: float
+    judge: Judge | None
     digest: str
     source: str
     target: Target
     training_scans: dict
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What is needed of a run of vignettes.
+
+    Attributes:
+        classify: As for `fusion.Judge`.
+        classes: Class names by index.
+        living: Whether each class is alive, by name, or None.
+        size: Side of the vignettes in pixels.
+        digest: SHA-256 of the model.
+        source: Path of the run.
+    """
+
+    classify: Callable
+    classes: tuple
+    living: dict | None
+    size: int
+    digest: str
+    source: str
 
 
 def load_predictor(path):
@@ -69,27 +95,72 @@ def _of_run(run):
     import keras
     import tensorflow as tf
 
-    try:
-        model = keras.saving.load_model(run.model, compile=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtefactError(
-            f"{run.model} cannot be read: {str(error).splitlines()[0]}", "a whole Keras model.", "train again."
-        ) from error
+    model = _load(run.model)
 
     @tf.function(reduce_retracing=True)
     def serve(images):
         return keras.ops.softmax(model(tf.cast(images, tf.float32)[..., None], training=False))
 
-    provenance = run.read_provenance()
+    provenance, thresholds = run.read_provenance(), run.read_thresholds()
+    judge = None
+    if thresholds.get("objects"):
+        judge = Judge(classify_with(_load(run.judge)), Weights(**thresholds["objects"]))
     return Predictor(
         probabilities=lambda images: serve(tf.constant(images)).numpy(),
         classes=tuple(provenance["classes"]),
-        threshold=run.read_threshold(),
+        threshold=thresholds["foreground"],
+        judge=judge,
         digest=run.digest(),
         source=str(run.folder),
         target=Target.from_json(provenance["target"]),
         training_scans=provenance["training_scans"],
     )
+
+
+def _load(path):
+    """Loads a Keras model."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtefactError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}", "a whole Keras model.", "train again."
+        ) from error
+
+
+def load_classifier(path):
+    """Loads a run of vignettes.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        A `Classifier`.
+
+    Raises:
+        ArtefactError: If it is none, not finished or damaged.
+    """
+    run = Run(Path(path)).open()
+    config, provenance = run.read_config(), run.read_provenance()
+    if config.model not in ENCODERS:
+        raise ArtefactError(
+            f"{path} is a run of patches.", "a run of vignettes, like the first one.", "evaluate it by itself."
+        )
+    return Classifier(
+        classify=classify_with(_load(run.model)),
+        classes=tuple(provenance["classes"]),
+        living=provenance["target"].get("living"),
+        size=provenance["vignette_size"],
+        digest=run.digest(),
+        source=str(run.folder),
+    )
+
+
+def is_classifier(path):
+    """Tells whether a folder is a run of vignettes."""
+    run = Run(Path(path))
+    return run.config.is_file() and run.read_config().model in ENCODERS
 
 
 def _of_export(folder):
@@ -111,10 +182,16 @@ def _of_export(folder):
         # `loaded` is named here to stay alive: a SavedModel loses its variables with the last reference to it.
         return loaded.signatures["serving_default"](image=tf.constant(images[..., None]))["probabilities"].numpy()
 
+    def classify(images, sides):
+        return loaded.signatures["serving_vignettes"](image=tf.constant(images), side=tf.constant(sides))[
+            "probabilities"
+        ].numpy()
+
     return Predictor(
         probabilities=probabilities,
         classes=tuple(metadata["classes"]),
         threshold=metadata["threshold"],
+        judge=Judge(classify, Weights(**metadata["objects"])) if metadata.get("objects") else None,
         digest=sha256(folder / "saved_model.pb"),
         source=str(folder),
         target=Target.from_json(metadata["target"]),

@@ -72,7 +72,7 @@ class BandLabeler:
         Returns:
             int32 `(height, width)`: provisional labels, 0 outside objects.
         """
-        count, labels, stats, _ = _components(classes)
+        count, labels, stats, _ = components(classes)
         inside = np.flatnonzero(classes)
         local = labels.ravel()[inside]
         # Written from the last pixel to the first, so that the first of each label stays.
@@ -132,8 +132,15 @@ class BandLabeler:
         )
 
 
-def _components(classes):
-    """Labels what is not class 0; the same input gives the same labels."""
+def components(classes):
+    """Labels what is not class 0, 8-connected; the same input gives the same labels.
+
+    Args:
+        classes: uint8 `(height, width)`.
+
+    Returns:
+        `(count, labels, stats, centroids)` as `cv2.connectedComponentsWithStats` gives them.
+    """
     return cv2.connectedComponentsWithStats((classes > 0).astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
 
 
@@ -177,7 +184,7 @@ def erase(classes, final, bands):
     before = 0
     for top, bottom in bands:
         band = np.asarray(classes[top:bottom])
-        count, labels, _, _ = _components(band)
+        count, labels, _, _ = components(band)
         kept = final[before : before + count].copy()
         kept[0] = 0
         classes[top:bottom][kept[labels] == 0] = 0

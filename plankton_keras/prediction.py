@@ -43,30 +43,28 @@ class ScanPrediction:
     seconds: float
 
 
-def classify(probabilities, threshold):
-    """Turns probabilities into classes.
+def likeliest(probabilities):
+    """Gives the likeliest class but 0, and how likely any of them is.
 
     Args:
         probabilities: float32 `(..., classes)`, sums to 1.
-        threshold: Probability of all classes but 0 together from which a pixel counts as found.
 
     Returns:
         `(classes, probability)`: uint8 class indices, and uint8 probability of all classes but 0 with 255 for 1.
 
     Example:
 
-    >>> classes, probability = classify(np.array([[0.8, 0.2], [0.3, 0.7]], np.float32), threshold=0.5)
+    >>> classes, probability = likeliest(np.array([[0.8, 0.2, 0.0], [0.3, 0.1, 0.6]], np.float32))
     >>> classes.tolist(), probability.tolist()
-    ([0, 1], [51, 178])
+    ([1, 2], [51, 178])
     """
     probability = np.rint((1.0 - probabilities[..., 0]) * 255).astype(np.uint8)
-    found = probability >= round(threshold * 255)
     if probabilities.shape[-1] == 2:
-        return found.astype(np.uint8), probability
-    return np.where(found, probabilities[..., 1:].argmax(axis=-1) + 1, 0).astype(np.uint8), probability
+        return np.ones_like(probability), probability
+    return (probabilities[..., 1:].argmax(axis=-1) + 1).astype(np.uint8), probability
 
 
-def predict_scan(scan, probabilities, threshold, config, progress=None):
+def predict_scan(scan, probabilities, threshold, config, progress=None, judge=None):
     """Predicts a scan.
 
     Args:
@@ -75,26 +73,54 @@ def predict_scan(scan, probabilities, threshold, config, progress=None):
         threshold: Probability from which a pixel counts as found.
         config: A `config.PredictConfig`; its own threshold is not looked at.
         progress: Called with `(pixels done, pixels in all)`, or None.
+        judge: A `fusion.Judge` whose word on whole objects counts too, or None.
 
     Returns:
         A `ScanPrediction`.
     """
     started = time.monotonic()
-    shape = scan.height, scan.width
-    classes, probability = scratch(*shape), scratch(*shape)
-    labeler, bands = None, []
-    for row in tile_rows(*shape, config.tile, config.context):
-        for tile, result in predict_row(scan, row, probabilities, config.batch_size):
-            labeler = labeler or BandLabeler(result.shape[-1])
-            classes[tile.own.slices], probability[tile.own.slices] = classify(result, threshold)
-        bands.append((row[0].own.top, row[0].own.bottom))
-        band = slice(*bands[-1])
-        labeler.add(np.asarray(classes[band]), np.asarray(probability[band]))
-        if progress:
-            progress(bands[-1][1] * shape[1], shape[0] * shape[1])
+    num_classes, classes, probability, bands = predict_maps(scan, probabilities, config, progress, judge)
+    labeler = BandLabeler(num_classes)
+    for top, bottom in bands:
+        band = np.asarray(classes[top:bottom])
+        band[probability[top:bottom] < round(threshold * 255)] = 0
+        labeler.add(band, np.asarray(probability[top:bottom]))
     objects, final = keep_large(*labeler.finish(), config.min_area)
     erase(classes, final, bands)
     return ScanPrediction(classes, probability, objects, bands, time.monotonic() - started)
+
+
+def predict_maps(scan, probabilities, config, progress=None, judge=None):
+    """Predicts a scan without a threshold.
+
+    Where a judge's candidates are not, nothing can be found: tiles without one are not computed.
+
+    Args:
+        scan: As for `predict_scan`.
+        probabilities: As for `predict_scan`.
+        config: As for `predict_scan`.
+        progress: As for `predict_scan`.
+        judge: As for `predict_scan`.
+
+    Returns:
+        `(number of classes, classes, probability, bands)`: the likeliest class but 0 and the probability of all
+        classes but 0, both uint8 `(height, width)`, and the list of `(top, bottom)` of the bands.
+    """
+    shape, num_classes = (scan.height, scan.width), 2
+    classes, probability = scratch(*shape), scratch(*shape)
+    rows = tile_rows(*shape, config.tile, config.context)
+    bands = [(row[0].own.top, row[0].own.bottom) for row in rows]
+    evidence = judge.look(scan, bands) if judge else None
+    for row in rows:
+        wanted = [tile for tile in row if evidence is None or evidence.inside(tile.own)]
+        for tile, result in predict_row(scan, wanted, probabilities, config.batch_size):
+            num_classes = result.shape[-1]
+            classes[tile.own.slices], probability[tile.own.slices] = likeliest(result)
+        if progress:
+            progress(row[0].own.bottom * shape[1], shape[0] * shape[1])
+    if evidence:
+        evidence.apply(judge.weights, classes, probability)
+    return num_classes, classes, probability, bands
 
 
 def predict_row(scan, row, probabilities, batch_size):
@@ -102,13 +128,15 @@ def predict_row(scan, row, probabilities, batch_size):
 
     Args:
         scan: As for `predict_scan`.
-        row: List of `tiles.Tile` with equal `top` and `height`.
+        row: List of `tiles.Tile` with equal `top` and `height`, perhaps empty.
         probabilities: As for `predict_scan`.
         batch_size: Tiles a call.
 
     Yields:
         `(tile, result)`: float32 `(own height, own width, classes)`.
     """
+    if not row:
+        return
     first = row[0].read
     width = max(scan.width, first.width)
     band = read_padded(scan, Window(first.top, 0, first.height, width))

@@ -68,6 +68,11 @@ class Run:
         return self.folder / "thresholds.json"
 
     @property
+    def judge(self):
+        """The classifier of candidates, if the run has one."""
+        return self.folder / "judge.keras"
+
+    @property
     def backup(self):
         """State of the last whole epoch."""
         return self.folder / "backup"
@@ -106,9 +111,9 @@ class Run:
         """Reads the provenance; it also holds the classes and the record settings."""
         return read_json(self.provenance, RETRAIN)
 
-    def read_threshold(self):
-        """Reads the probability from which a pixel counts as found."""
-        return float(read_json(self.thresholds, RETRAIN)["foreground"])
+    def read_thresholds(self):
+        """Reads the thresholds: `foreground` and, where the run has a judge, `objects`, the weights of its word."""
+        return read_json(self.thresholds, RETRAIN)
 
     def digest(self):
         """Digests the model file: 64 hexadecimal digits."""

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 from plankton_keras.errors import ArtefactError
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 MANIFEST = "manifest.json"
 SPLITS = ("train", "val", "test")
 # The fields of a record.
 IMAGE, MASK, SCAN, TOP, LEFT = "image", "mask", "scan", "top", "left"
+LABEL, SIDE = "label", "side"
+# What records are of.
+PATCHES, VIGNETTES = "patches", "vignettes"
 
-_SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
+_SHARD = re.compile(r"(?P<split>[a-z]+(-candidates)?)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 
 
 def shard_name(split, index, count):
@@ -91,13 +94,15 @@ class Manifest:
     """What a records folder holds; written last, so its presence means that the folder is whole.
 
     Attributes:
-        patch_size: Side of the patches in pixels.
+        patch_size: Side of the patches or vignettes in pixels.
         classes: Class names by index.
         target: How mask ids became classes, as `taxa.Target.to_json` gives it.
-        class_share: Share of the pixels of the training patches by class name.
+        class_share: Share of the pixels of the training patches, or of the training vignettes, by class name.
         splits: Shards by split.
         sources: The scans.
         settings: The `RecordsConfig` as JSON.
+        kind: What the splits hold: `patches` of scans, or `vignettes`.
+        candidates: Shards of vignettes by split, of everything dark on the scans that patches were cut from.
         version: Format version.
     """
 
@@ -108,11 +113,19 @@ class Manifest:
     splits: dict
     sources: tuple
     settings: dict
+    kind: str = PATCHES
+    candidates: dict = dataclasses.field(default_factory=dict)
     version: str = FORMAT_VERSION
 
-    def patches(self, split):
-        """Counts the patches of a split."""
-        return sum(shard.patches for shard in self.splits.get(split, ()))
+    def shards(self, split, kind=None):
+        """Gives the shards of a split, of what the splits hold or of the kind that is named."""
+        if kind in (None, self.kind):
+            return self.splits.get(split, ())
+        return self.candidates.get(split, ()) if kind == VIGNETTES else ()
+
+    def count(self, split, kind=None):
+        """Counts the patches or vignettes of a split."""
+        return sum(shard.patches for shard in self.shards(split, kind))
 
     def to_json(self):
         """Gives the manifest as plain values."""
@@ -139,9 +152,8 @@ class Manifest:
                 **{
                     **values,
                     "classes": tuple(values["classes"]),
-                    "splits": {
-                        split: tuple(Shard(**shard) for shard in shards) for split, shards in values["splits"].items()
-                    },
+                    "splits": _shards(values["splits"]),
+                    "candidates": _shards(values.get("candidates", {})),
                     "sources": tuple(Source(**source) for source in values["sources"]),
                 }
             )
@@ -151,3 +163,8 @@ class Manifest:
                 "what make-tfrecords wrote.",
                 "run plankton make-tfrecords SCANS --out DIR --overwrite.",
             ) from None
+
+
+def _shards(splits):
+    """Reads the shards of each split."""
+    return {split: tuple(Shard(**shard) for shard in shards) for split, shards in splits.items()}

@@ -36,31 +36,26 @@ def side_by_side(images, *maps):
 
 
 class Board(keras.callbacks.Callback):
-    """Writes TensorBoard's logs of a run.
+    """Writes TensorBoard's logs of a run: scalars every epoch, and the first augmented batch.
 
     Args:
         folder: The log folder.
-        training: The training dataset; its first batch is shown, as augmented.
-        validation: The validation dataset; its patches with most foreground are shown every epoch.
+        training: The training dataset.
         first_epoch: Number of epochs that an interrupted run has logged already.
     """
 
-    def __init__(self, folder, training, validation, first_epoch=0):
+    def __init__(self, folder, training, first_epoch=0):
         super().__init__()
         self.folder, self.training, self.first_epoch = folder, training, first_epoch
-        self.images, self.masks = _fullest(validation)
 
     def on_train_begin(self, logs=None):
-        """Shows augmented patches beside their masks."""
+        """Shows what the model is trained on."""
         self.writer = tf.summary.create_file_writer(str(self.folder), filename_suffix=f".{self.first_epoch}")
         if not self.first_epoch:
-            images, masks = next(iter(self.training))
-            self._write_images("augmented patch, mask", side_by_side(images[:PICTURES], masks[:PICTURES]), 0)
+            self.show_batch(*next(iter(self.training)))
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the epoch's scalars and predictions."""
-        classes = keras.ops.convert_to_numpy(keras.ops.argmax(self.model.predict_on_batch(self.images), axis=-1))
-        self._write_images("patch, truth, prediction", side_by_side(self.images, self.masks, classes[..., None]), epoch)
+        """Writes the epoch's scalars."""
         with self.writer.as_default():
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value, step=epoch)
@@ -71,9 +66,39 @@ class Board(keras.callbacks.Callback):
         """Closes the log."""
         self.writer.close()
 
-    def _write_images(self, name, pictures, step):
+    def show_batch(self, inputs, labels):
+        """Shows augmented vignettes."""
+        self.write_images("augmented vignettes", side_by_side(inputs["image"]), 0, len(labels))
+
+    def write_images(self, name, pictures, step, count=PICTURES):
+        """Writes up to `count` pictures under a name."""
         with self.writer.as_default():
-            tf.summary.image(name, pictures, step=step, max_outputs=PICTURES)
+            tf.summary.image(name, pictures, step=step, max_outputs=count)
+
+
+class PatchBoard(Board):
+    """Shows augmented patches beside their masks too, and every epoch predictions beside the truth.
+
+    Args:
+        folder: The log folder.
+        training: The training dataset.
+        validation: The validation dataset; its patches with most foreground are shown.
+        first_epoch: Number of epochs that an interrupted run has logged already.
+    """
+
+    def __init__(self, folder, training, validation, first_epoch=0):
+        super().__init__(folder, training, first_epoch)
+        self.images, self.masks = _fullest(validation)
+
+    def show_batch(self, inputs, labels):
+        """Shows augmented patches beside their masks."""
+        self.write_images("augmented patch, mask", side_by_side(inputs[:PICTURES], labels[:PICTURES]), 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the epoch's scalars and predictions."""
+        classes = keras.ops.convert_to_numpy(keras.ops.argmax(self.model.predict_on_batch(self.images), axis=-1))
+        self.write_images("patch, truth, prediction", side_by_side(self.images, self.masks, classes[..., None]), epoch)
+        super().on_epoch_end(epoch, logs)
 
 
 def _fullest(dataset, batches=16):

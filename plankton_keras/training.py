@@ -10,12 +10,11 @@ import time
 
 import keras
 
+from plankton_keras.config import SEGMENTATION_MODELS
 from plankton_keras.errors import ArtefactError, PlanktonError
 from plankton_keras.files import whole_file, write_json
-from plankton_keras.losses import SegmentationLoss
-from plankton_keras.metrics import PixelScores
-
-SCORES = ("f1", "precision", "recall", "iou", "accuracy", "threshold")
+from plankton_keras.losses import SegmentationLoss, VignetteLoss
+from plankton_keras.metrics import PixelScores, VignetteScores
 
 
 def compile_model(model, config, class_weights=None):
@@ -40,11 +39,11 @@ def compile_model(model, config, class_weights=None):
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    model.compile(
-        optimizer=optimizer,
-        loss=SegmentationLoss(config.loss, class_weights=class_weights),
-        metrics=[PixelScores(name="scores")],
-    )
+    if config.model in SEGMENTATION_MODELS:
+        loss, scores = SegmentationLoss(config.loss, class_weights=class_weights), PixelScores()
+    else:
+        loss, scores = VignetteLoss(), VignetteScores(model.output_shape[-1])
+    model.compile(optimizer=optimizer, loss=loss, metrics=[scores])
 
 
 class History:
@@ -107,7 +106,7 @@ class Keeper(keras.callbacks.Callback):
         """Saves what the epoch brought, in an order that survives a kill at any point."""
         best = self.history.best
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])}
-        row.update({f"val_{name}": float(logs[f"val_{name}"]) for name in SCORES})
+        row.update({name: float(score) for name, score in logs.items() if name.startswith("val_")})
         if best is None or row["val_f1"] > best["val_f1"]:
             with whole_file(self.history.run.model) as partial:
                 self.model.save(partial)
@@ -200,7 +199,7 @@ def _stopped_early(history, patience):
 
 
 def finish(history, config, provenance):
-    """Writes thresholds and metrics of the best epoch, which marks the run as whole, and drops the backup.
+    """Writes provenance and metrics of the best epoch, which marks the run as whole, and drops the backup.
 
     Args:
         history: The `History` of the training.
@@ -217,12 +216,15 @@ def finish(history, config, provenance):
         "model": config.model,
         "epochs": len(history.rows),
         "best_epoch": int(best["epoch"]),
-        "val": {name: best[f"val_{name}"] for name in SCORES},
+        "val": {
+            name.removeprefix("val_"): score
+            for name, score in best.items()
+            if name.startswith("val_") and name != "val_loss"
+        },
         "seconds": round(seconds, 1),
         "patches_per_second": round(patches / max(seconds, 1e-9), 2),
     }
     write_json(run.provenance, provenance)
-    write_json(run.thresholds, {"foreground": best["val_threshold"], "chosen_by": "F1 on the validation patches"})
     write_json(run.metrics, result)
     shutil.rmtree(run.backup, ignore_errors=True)
     return result

@@ -66,7 +66,16 @@ def test_each_json_has_the_keys_that_scripts_rely_on(chain):
     assert set(records) == {"out", "splits", "classes", "class_share", "seconds", "megapixels_per_second"}
     assert records["splits"]["train"]["scans"] == ["a", "b"]
     assert set(records["splits"]["train"]) == {"scans", "patches", "shards"}
-    assert set(said["train"]) == {"out", "model", "epochs", "best_epoch", "val", "seconds", "patches_per_second"}
+    assert set(said["train"]) == {
+        "out",
+        "model",
+        "epochs",
+        "best_epoch",
+        "val",
+        "val_scans",
+        "seconds",
+        "patches_per_second",
+    }
     scores = said["evaluate"]
     assert {"pixel", "classes", "objects", "scans", "threshold"} <= set(scores)
     assert set(scores["pixel"]) == {"accuracy", "precision", "recall", "f1", "iou"}
@@ -78,7 +87,7 @@ def test_each_json_has_the_keys_that_scripts_rely_on(chain):
     keys = {"scan", "status", "megapixels", "seconds", "megapixels_per_second", "peak_memory_mb", "objects"}
     assert keys <= set(scan)
     assert said["export"]["max_difference"] <= 1e-4
-    assert said["export"]["signatures"] == ["serving_default", "serving_bytes"]
+    assert said["export"]["signatures"] == ["serving_default", "serving_bytes", "serving_vignettes"]
     for name, path in (
         ("make-tfrecords", "records/make-tfrecords.json"),
         ("train", "run/metrics.json"),

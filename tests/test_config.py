@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from plankton_keras.config import PRESETS, PredictConfig, RecordsConfig, TrainConfig, parse_gray_range
+from plankton_keras.config import MODELS, PRESETS, PredictConfig, RecordsConfig, TrainConfig, parse_gray_range
 from plankton_keras.errors import SettingError
 
 CONFIGS = (RecordsConfig, TrainConfig, PredictConfig)
@@ -73,8 +73,7 @@ def test_a_size_that_is_no_multiple_of_64_is_refused_with_a_legal_one(kind, name
 def test_an_unknown_choice_names_the_closest_and_lists_all():
     assert text_of(TrainConfig, model="unte") == (
         "--model is 'unte'. Did you mean \"unet\"?\n"
-        "Expected: one of unet, efficientnet_b0_unet, efficientnet_b1_unet, efficientnet_b2_unet, "
-        "efficientnet_b3_unet, efficientnet_b4_unet.\n"
+        f"Expected: one of {', '.join(MODELS)}.\n"
         "Fix: choose another --model."
     )
 
@@ -101,6 +100,7 @@ def test_a_config_with_no_default_left_survives_json(kind):
         "threshold": 0.25,
         "full_resolution": True,
         "probabilities": True,
+        "pixels_only": True,
     }
 
     def other(item):

@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_does_not(tiny_records)
 
 def test_each_pass_shows_every_patch_once_and_in_its_own_order(tiny_records):
     manifest = read_manifest(tiny_records)
-    patches = manifest.patches("train")
+    patches = manifest.count("train")
     known = {patch.image.tobytes(): index for index, patch in enumerate(read_patches(tiny_records, manifest, "train"))}
     stream = Stream(batch_size=1, window=64, augmentation="none", seed=0)
     images = itertools.islice(training_dataset(tiny_records, manifest, stream), 2 * patches)

@@ -8,7 +8,7 @@ import pytest
 
 from plankton_keras import schema
 from plankton_keras.cli import main
-from plankton_keras.data.codec import FEATURES
+from plankton_keras.data.codec import FEATURES, VIGNETTE_FEATURES
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -45,7 +45,7 @@ def test_links_to_files_hold(path):
 def test_the_record_format_is_described_field_by_field():
     page = (ROOT / "tfrecords" / "README.md").read_text()
     assert f"version {schema.FORMAT_VERSION}" in page.splitlines()[0]
-    assert set(re.findall(r"^\| `(\w+)` \| (?:bytes|int64)", page, re.MULTILINE)) == set(FEATURES)
+    assert set(re.findall(r"^\| `(\w+)` \| (?:bytes|int64)", page, re.MULTILINE)) == {*FEATURES, *VIGNETTE_FEATURES}
     described = set(re.findall(r"^\| `(\w+)` \| (?!bytes|int64)", page, re.MULTILINE))
     assert described == set(schema.Manifest.__dataclass_fields__)
 

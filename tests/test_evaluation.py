@@ -11,12 +11,10 @@ from plankton_keras.evaluation import (
     count_pixels,
     count_scan,
     scores_of_counts,
-    threshold_baseline,
 )
 from plankton_keras.objects import BandLabeler
 from plankton_keras.prediction import ScanPrediction
 from plankton_keras.scans import ArrayScan
-from plankton_keras.tiles import Window
 
 
 def predicted(classes, probability=None):
@@ -217,31 +215,6 @@ def dark_squares():
     for top, left in ((50, 60), (400, 600), (1010, 300), (1240, 20)):
         squares[top : top + 40, left : left + 40] = 1
     return np.where(squares, 90, ground).astype(np.uint8), squares
-
-
-def test_the_threshold_baseline_finds_dark_squares_on_uneven_ground_to_the_edge_pixel(dark_squares):
-    scan, squares = dark_squares
-    found = threshold_baseline(ArrayScan("a", scan))(Window(0, 0, *scan.shape))
-    # Smoothing over 3 x 3 pixels adds one pixel around each square: 42 x 42, corners included.
-    assert found.sum() == 4 * 42 * 42
-    assert (found[squares > 0] == 1).all()
-
-
-def test_the_threshold_baseline_drops_what_is_smaller_than_its_area():
-    scan = np.full((300, 300), 220, np.uint8)
-    scan[100:108, 100:108] = 50
-    scan[200:210, 200:210] = 50
-    read = threshold_baseline(ArrayScan("a", scan), min_area=120)
-    # With the smoothed edge 10 x 10 = 100 pixels are too few and 12 x 12 = 144 are enough.
-    assert read(Window(0, 0, 300, 300)).sum() == 144
-
-
-def test_the_threshold_baseline_reads_any_window_alike(dark_squares):
-    scan, _ = dark_squares
-    read = threshold_baseline(ArrayScan("a", scan))
-    whole = read(Window(0, 0, *scan.shape))
-    for window in (Window(30, 0, 90, 700), Window(1000, 250, 100, 200), Window(1235, 5, 65, 60)):
-        assert np.array_equal(read(window), whole[window.slices])
 
 
 def test_counts_of_the_baseline_are_those_of_its_map(dark_squares):

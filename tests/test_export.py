@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     keras.utils.set_random_seed(1)
     build_model(config, 2).save(run.model)
     write_json(run.config, config.to_json())
-    write_json(run.thresholds, {"foreground": 0.4})
+    write_json(run.thresholds, {"foreground": 0.4, "pixel": {"threshold": 0.4}})
     write_json(run.metrics, {"val": {}})
     provenance = {"classes": ["non-living", "living"], "dpi": 2400, "target": living_target().to_json()}
     write_json(run.provenance, {**provenance, "training_scans": {"abc": "a"}})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from plankton_keras.losses import SegmentationLoss, balanced_weights
+from plankton_keras.losses import SegmentationLoss, VignetteLoss, balanced_weights
 
 # Logits whose softmax is 1/4, 3/4: log 3 apart.
 THREE_QUARTERS = float(np.log(3))
@@ -153,3 +153,47 @@ def test_logits_on_the_graph_give_the_same_as_eager_ones():
     truth, logits = batch(TRUTH, LOGITS)
     compiled = tf.function(loss)
     assert float(compiled(truth, logits)) == pytest.approx(float(ops.convert_to_numpy(loss(truth, logits))), rel=1e-6)
+
+
+def test_the_loss_of_two_vignettes_by_hand():
+    # Both have 1/4 for class 0 and 3/4 for class 1; the first is of class 1, the second of class 0.
+    logits = np.array([[0, THREE_QUARTERS]] * 2, np.float32)
+    mean = (np.log(1 / 4) + np.log(3 / 4)) / 2
+    first, second = -0.9 * np.log(3 / 4) - 0.1 * mean, -0.9 * np.log(1 / 4) - 0.1 * mean
+    assert ops.convert_to_numpy(VignetteLoss().call(np.array([1, 0]), logits)) == pytest.approx([first, second])
+    assert float(VignetteLoss()(np.array([1, 0]), logits)) == pytest.approx((first + second) / 2)
+
+
+@pytest.mark.parametrize("classes", [2, 40])
+def test_a_vignette_without_an_opinion_costs_the_log_of_the_classes(classes):
+    assert float(VignetteLoss()(np.array([1]), np.zeros((1, classes)))) == pytest.approx(np.log(classes))
+
+
+def test_the_vignette_loss_is_the_cross_entropy_with_a_smoothed_truth():
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(0, 7, 30), rng.normal(size=(30, 7)).astype("float32")
+    entropy = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(np.eye(7)[labels], logits)
+    assert float(VignetteLoss()(labels, logits)) == pytest.approx(float(entropy), rel=1e-6)
+
+
+def test_a_vignette_that_is_too_sure_costs_more_than_one_that_is_rather_sure():
+    # With two classes the smoothed truth is 0.95, 0.05, and the loss is least at a softmax of just that.
+    logits = np.array([[np.log(0.95 / 0.05), 0], [1, 0], [20, 0]], np.float32)
+    losses = ops.convert_to_numpy(VignetteLoss().call(np.zeros(3), logits))
+    assert losses.argmin() == 0
+
+
+def test_half_precision_logits_of_vignettes_do_not_overflow():
+    # The logits are 120,000 apart, above the largest float16: 0.9 * 120,000 + 0.1 * 120,000 / 2.
+    loss = VignetteLoss()(np.array([1]), np.array([[60_000, -60_000]], np.float16))
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    assert float(loss) == pytest.approx(114_000)
+
+
+def test_a_vignette_loss_that_is_saved_with_a_model_is_the_same_again():
+    loss = VignetteLoss(name="loss_of_vignettes")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    logits = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    assert type(again) is VignetteLoss
+    assert again.get_config() == loss.get_config()
+    assert float(again(np.arange(5) % 3, logits)) == float(loss(np.arange(5) % 3, logits))

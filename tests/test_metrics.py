@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
 
-from plankton_keras.metrics import PixelScores
+from plankton_keras.metrics import PixelScores, VignetteScores
 
 SURE = 20.0
 
@@ -144,3 +144,53 @@ def test_a_metric_that_is_saved_with_a_model_keeps_its_threshold():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert again.get_config() == metric.get_config()
     assert (again.name, again.threshold) == ("scores", 0.25)
+
+
+def test_scores_of_vignettes_by_hand():
+    # a: 2 of 3 found, none false; b: 1 of 2 found, 2 false; c absent, 1 false; d 1 missed.
+    metric = VignetteScores(num_classes=4)
+    metric.update_state(np.array([0, 0, 0, 1, 1, 3]), SURE * np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 1]])
+    expected = {
+        "f1": (4 / 5 + 2 / 5) / 3,
+        "precision": (1 + 1 / 3) / 3,
+        "recall": (2 / 3 + 1 / 2) / 3,
+        "accuracy": 1 / 2,
+    }
+    assert results(metric) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_scores_of_vignettes_over_several_batches_are_those_of_scikit_learn(dtype):
+    # Of 8 classes 6 are present, and all are predicted.
+    rng = np.random.default_rng(2)
+    labels = rng.choice([0, 1, 2, 4, 5, 7], 200, p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.05])
+    logits = (rng.normal(size=(200, 8)) + 1.5 * np.eye(8)[labels]).astype(dtype)
+    metric = VignetteScores(num_classes=8)
+    for some in (slice(0, 64), slice(64, 128), slice(128, 200)):
+        metric.update_state(labels[some], logits[some])
+    predicted = logits.argmax(axis=1)
+    assert set(predicted) == set(range(8))
+    macro = {"average": "macro", "labels": np.unique(labels), "zero_division": 0}
+    expected = {
+        "f1": f1_score(labels, predicted, **macro),
+        "precision": precision_score(labels, predicted, **macro),
+        "recall": recall_score(labels, predicted, **macro),
+        "accuracy": accuracy_score(labels, predicted),
+    }
+    assert results(metric) == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_of_vignettes_are_0_before_any_and_after_a_reset():
+    metric = VignetteScores(num_classes=3)
+    assert results(metric) == {"f1": 0, "precision": 0, "recall": 0, "accuracy": 0}
+    metric.update_state(np.array([0, 2]), SURE * np.eye(3, dtype=np.float32)[[0, 2]])
+    assert results(metric) == {"f1": 1, "precision": 1, "recall": 1, "accuracy": 1}
+    metric.reset_state()
+    assert results(metric) == {"f1": 0, "precision": 0, "recall": 0, "accuracy": 0}
+
+
+def test_scores_of_vignettes_that_are_saved_with_a_model_keep_their_classes():
+    metric = VignetteScores(num_classes=5, name="scores")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert again.get_config() == metric.get_config()
+    assert (again.name, again.num_classes, again.counts.shape) == ("scores", 5, (5, 5))

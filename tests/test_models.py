@@ -12,7 +12,7 @@ from plankton_keras.config import TrainConfig
 from plankton_keras.errors import SettingError
 from plankton_keras.losses import SegmentationLoss
 from plankton_keras.models import build_model
-from plankton_keras.models.encoders import encoder_unet
+from plankton_keras.models.encoder_unet import encoder_unet
 from plankton_keras.models.unet import unet
 
 CONFIGS = {
@@ -150,7 +150,8 @@ def weights_file(reference, tmp_path_factory):
 
 def test_gray_repeated_gives_the_features_of_the_rgb_network_on_the_repeated_image(reference, weights_file):
     model = encoder_unet("efficientnet_b0", 2, weights=str(weights_file))
-    deepest = keras.Model(model.input, model.get_layer("up3_narrow").input)
+    encoder = model.get_layer("encoder")
+    deepest = keras.Model(encoder.input, encoder.outputs[-1])
     batch = images(96, 64)
     assert model.start == f"the file {weights_file}"
     expected = answer(reference, np.repeat(batch, 3, axis=-1))
@@ -159,7 +160,9 @@ def test_gray_repeated_gives_the_features_of_the_rgb_network_on_the_repeated_ima
 
 
 def test_the_encoder_normalises_pixels_of_0_to_255_itself(models):
-    layers = {type(layer).__name__ for layer in models["efficientnet_b0_unet"].get_layer("encoder").layers}
+    layers = {
+        type(layer).__name__ for layer in models["efficientnet_b0_unet"].get_layer("encoder").get_layer("body").layers
+    }
     assert {"Rescaling", "Normalization"} <= layers
 
 
@@ -188,7 +191,7 @@ def test_a_file_of_weights_that_is_not_there_is_named():
     with pytest.raises(SettingError) as caught:
         encoder_unet("efficientnet_b2", 2, weights="missing.h5")
     assert str(caught.value) == (
-        "--weights missing.h5 does not exist.\nExpected: auto, imagenet, none, or a file.\n"
+        "--weights missing.h5 does not exist.\nExpected: auto, plankton, imagenet, none, a run, or a file.\n"
         "Fix: give the path of efficientnetb2_notop.h5 of keras.applications."
     )
 

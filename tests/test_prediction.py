@@ -12,8 +12,8 @@ import tifffile
 from plankton_keras.config import PredictConfig
 from plankton_keras.prediction import (
     OBJECT_COLUMNS,
-    classify,
     draw_overlay,
+    likeliest,
     object_rows,
     predict_row,
     predict_scan,
@@ -58,26 +58,23 @@ def table(objects):
     return sorted(zip(objects.boxes.tolist(), objects.areas.tolist(), objects.scores.tolist(), strict=True))
 
 
-def test_classes_of_two_by_hand():
-    # 0.2 * 255 = 51; 0.5 * 255 = 127.5 and 0.502 * 255 = 128.01; the threshold 0.5 is the step 128.
+def test_the_likeliest_of_two_classes_by_hand():
+    # 0.2 * 255 = 51; 0.495 * 255 = 126.2 and 0.502 * 255 = 128.01.
     pairs = np.array([[0.8, 0.2], [0.505, 0.495], [0.498, 0.502], [0.0, 1.0]], np.float32)
-    classes, probability = classify(pairs, threshold=0.5)
-    assert (classes.tolist(), probability.tolist()) == ([0, 0, 1, 1], [51, 126, 128, 255])
+    classes, probability = likeliest(pairs)
+    assert (classes.tolist(), probability.tolist()) == ([1, 1, 1, 1], [51, 126, 128, 255])
 
 
 def test_of_three_classes_the_others_add_up_against_class_0_and_the_likeliest_of_them_wins():
-    # Foreground 0.6 found, though no class beats class 0; 0.4 not found; then class 2 and class 1 win.
     triples = np.array([[0.4, 0.35, 0.25], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7], [0.0, 0.9, 0.1]], np.float32)
-    classes, probability = classify(triples, threshold=0.5)
-    assert (classes.tolist(), probability.tolist()) == ([1, 0, 2, 1], [153, 102, 230, 255])
+    classes, probability = likeliest(triples)
+    assert (classes.tolist(), probability.tolist()) == ([1, 1, 2, 1], [153, 102, 230, 255])
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.77, 1.0])
 def test_what_is_found_follows_from_the_stored_probability(threshold):
-    foreground = np.linspace(0, 1, 1001, dtype=np.float32)
-    classes, probability = classify(np.stack([1 - foreground, foreground], axis=-1), threshold)
-    assert np.array_equal(classes, probability >= round(threshold * 255))
-    assert (np.diff(probability.astype(int)) >= 0).all()
+    prediction = predict(random_scan(40, 50), threshold=threshold)
+    assert np.array_equal(prediction.classes, prediction.probability >= round(threshold * 255))
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_shards_are_what_tensorflow_reads(tiny_records):
     manifest = records.read_manifest(tiny_records)
     files = [str(path) for path in records.check_shards(tiny_records, manifest, "train")]
     framed = [record.numpy() for record in tf.data.TFRecordDataset(files)]
-    assert len(framed) == manifest.patches("train")
+    assert len(framed) == manifest.count("train")
     assert {decode(record).scan for record in framed} == {"a", "b"}
 
 
@@ -165,7 +165,7 @@ def test_class_shares_are_those_of_the_training_patches(tiny_records):
 def test_the_estimate_is_what_is_then_written(tiny_scans, tiny_records):
     plan, manifest = records.estimate(find_pairs(tiny_scans), TARGET, CONFIG), records.read_manifest(tiny_records)
     for split in ("train", "val", "test"):
-        assert plan["splits"][split]["patches"] == manifest.patches(split)
+        assert plan["splits"][split]["patches"] == manifest.count(split)
         assert plan["splits"][split]["shards"] == len(manifest.splits[split])
     assert plan["class_share"] == pytest.approx(manifest.class_share)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from plankton_keras.errors import ArtefactError
-from plankton_keras.schema import Manifest, Shard, Source, check_version, parse_shard_name, shard_name
+from plankton_keras.schema import FORMAT_VERSION, Manifest, Shard, Source, check_version, parse_shard_name, shard_name
 
 MANIFEST = Manifest(
     patch_size=256,
@@ -67,7 +67,7 @@ def test_the_manifest_is_the_same_after_json():
 
 def test_the_patches_of_a_split_are_the_sum_over_its_shards():
     # 7 + 5; a split that is not there has none.
-    assert [MANIFEST.patches(split) for split in ("train", "val", "test")] == [12, 3, 0]
+    assert [MANIFEST.count(split) for split in ("train", "val", "test")] == [12, 3, 0]
 
 
 def test_another_minor_version_is_read_and_kept():
@@ -105,7 +105,7 @@ def test_a_missing_list_is_named(field):
     del values[field]
     with pytest.raises(ArtefactError) as caught:
         Manifest.from_json(values, "m.json")
-    assert str(caught.value) == f"m.json is no manifest of version 1.0: '{field}'.\n{REWRITE}"
+    assert str(caught.value) == f"m.json is no manifest of version {FORMAT_VERSION}: '{field}'.\n{REWRITE}"
 
 
 def test_a_missing_value_is_named():
@@ -114,8 +114,8 @@ def test_a_missing_value_is_named():
     with pytest.raises(ArtefactError) as caught:
         Manifest.from_json(values, "m.json")
     assert str(caught.value) == (
-        "m.json is no manifest of version 1.0: Manifest.__init__() missing 1 required positional argument: "
-        f"'patch_size'.\n{REWRITE}"
+        f"m.json is no manifest of version {FORMAT_VERSION}: Manifest.__init__() missing 1 required positional "
+        f"argument: 'patch_size'.\n{REWRITE}"
     )
 
 
@@ -139,5 +139,5 @@ def test_a_field_of_nobody_is_refused():
 
 
 def test_splits_of_the_wrong_kind_are_refused():
-    with pytest.raises(ArtefactError, match=r"is no manifest of version 1\.0"):
+    with pytest.raises(ArtefactError, match=f"is no manifest of version {FORMAT_VERSION}"):
         Manifest.from_json({**stored(), "splits": []}, "m.json")

@@ -165,7 +165,6 @@ def test_finish_writes_threshold_and_metrics_of_the_best_epoch_and_drops_the_bac
     run = fresh(tmp_path / "run")
     history = train(run)
     result = training.finish(history, CONFIG, {"classes": ["non-living", "living"]})
-    assert json.loads(run.thresholds.read_text())["foreground"] == history.best["val_threshold"]
     assert json.loads(run.metrics.read_text()) == result
     assert result["val"]["f1"] == history.best["val_f1"]
     assert result["best_epoch"] == history.best["epoch"]

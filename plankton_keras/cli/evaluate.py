@@ -33,8 +33,11 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.evaluation import score_baseline, score_model
     from plankton_keras.files import claim_folder
-    from plankton_keras.inference import load_predictor
+    from plankton_keras.inference import is_classifier, load_predictor
 
+    if is_classifier(models[0]):
+        _evaluate_classifiers(models, data, out, split, flags)
+        return
     predictors = [load_predictor(model) for model in models]
     truths = _find_truths(data, split, masks, predictors)
     out = claim_folder(out, flags.overwrite)
@@ -56,6 +59,52 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
         f"recall {objects['recall']:.3f}"
     )
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+
+
+def _evaluate_classifiers(models, data, out, split, flags):
+    """Scores runs of vignettes."""
+    from plankton_keras.files import claim_folder
+    from plankton_keras.inference import load_classifier
+    from plankton_keras.vignette_scores import score_vignettes
+
+    scored = []
+    for classifier in [load_classifier(model) for model in models]:
+        images, sides, labels = _read_vignettes(data, split, classifier)
+        scores = score_vignettes(classifier.classify(images, sides), labels, classifier.classes, classifier.living)
+        scored.append({"model": classifier.source, "model_sha256": classifier.digest, **scores})
+    result = {**scored[0], "split": split, "data": str(data)}
+    if len(scored) > 1:
+        result["runs"] = scored
+    names = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "top3_accuracy")
+    lines = [f"{result['vignettes']} vignettes of {data}"]
+    for scores in scored:
+        shown = [name for name in (*names, "living_balanced_accuracy") if name in scores]
+        lines.append(f"{scores['model']}: " + ", ".join(f"{name} {scores[name]:.3f}" for name in shown))
+    out = claim_folder(out, flags.overwrite)
+    output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+
+
+def _read_vignettes(data, split, classifier):
+    """Reads labelled vignettes from records or from folders named after classes."""
+    from plankton_keras.data.records import read_manifest
+    from plankton_keras.data.vignette_records import read_vignettes
+    from plankton_keras.errors import ArtefactError
+    from plankton_keras.schema import MANIFEST, SPLITS
+    from plankton_keras.vignettes import find_vignettes, load_vignettes
+
+    if not (Path(data) / MANIFEST).is_file():
+        found = find_vignettes(data, val_fraction=0)
+        if any((Path(data) / name).is_dir() for name in SPLITS):
+            found = [vignette for vignette in found if vignette.split == split]
+        return load_vignettes(found, classifier.classes, classifier.size)
+    manifest = read_manifest(data)
+    if manifest.classes != classifier.classes:
+        raise ArtefactError(
+            f"{data} has other classes than {classifier.source}.",
+            "the classes that it was trained on.",
+            "check the path.",
+        )
+    return read_vignettes(data, manifest, split)
 
 
 def _find_truths(data, split, masks, predictors):

@@ -19,7 +19,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """Slice scans and masks into patches, in sharded TFRecords.
 
     SCANS is a folder of pairs STEM_scan.EXT and STEM_mask.EXT, or of sub-folders train/, val/ and test/ with such
-    pairs.
+    pairs; or a folder of labelled vignettes, CLASS/NAME.jpg.
 
     \b
     Example:
@@ -29,7 +29,11 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.data.records import write_records
     from plankton_keras.files import claim_folder
+    from plankton_keras.vignettes import is_vignette_folder
 
+    if is_vignette_folder(scans):
+        _write_vignettes(scans, out, config, flags)
+        return
     pairs, target = _plan(scans, masks, config)
     if flags.dry_run:
         _say_cost(pairs, target, config, flags.json)
@@ -45,7 +49,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
         "splits": {
             split: {
                 "scans": [source.stem for source in manifest.sources if source.split == split],
-                "patches": manifest.patches(split),
+                "patches": manifest.count(split),
                 "shards": len(shards),
             }
             for split, shards in manifest.splits.items()
@@ -63,6 +67,34 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     ]
     if "val" not in manifest.splits:
         output.say("There is no val split: train will refuse these records. Give two scans or more, or a val/ folder.")
+    output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
+
+
+def _write_vignettes(folder, out, config, flags):
+    """Writes records of labelled vignettes."""
+    from plankton_keras import schema
+    from plankton_keras.data.vignette_records import write_vignettes
+    from plankton_keras.files import claim_folder
+    from plankton_keras.vignettes import find_vignettes, living_by_name
+
+    found = find_vignettes(folder, config.val_fraction)
+    counts = {split: sum(each.split == split for each in found) for split in schema.SPLITS}
+    classes = sorted({each.label for each in found})
+    living = living_by_name(folder, classes)
+    result = {"out": str(out), "splits": {split: {"vignettes": count} for split, count in counts.items() if count}}
+    lines = [", ".join(f"{split}: {count} vignettes" for split, count in counts.items() if count)]
+    lines.append(f"{len(classes)} classes")
+    if flags.dry_run:
+        output.finish({**result, "classes": classes}, [*lines, "nothing written"], flags.json)
+        return
+    claim_folder(out, flags.overwrite, flags.resume)
+    started = time.monotonic()
+    progress = output.Progress("make-tfrecords", flags.quiet, unit=("vignettes", 1))
+    manifest = write_vignettes(found, living, config, out, flags.workers, progress)
+    for split, part in result["splits"].items():
+        part["shards"] = len(manifest.splits[split])
+    result.update(classes=classes, class_share=manifest.class_share, seconds=round(time.monotonic() - started, 1))
+    lines.append(f"{output.duration(result['seconds'])}. Next: plankton train {out} --out runs/NAME")
     output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
 
 

@@ -116,7 +116,9 @@ def _predict_one(path, predictor, config, journal, quiet):
         started = time.monotonic()
         with open_scan(path, parse_gray_range(config.gray_range)) as scan:
             progress = output.Progress(f"predict {scan.stem}", quiet)
-            prediction = predict_scan(scan, predictor.probabilities, journal.threshold, config, progress)
+            prediction = predict_scan(
+                scan, predictor.probabilities, journal.threshold, config, progress, predictor.judge
+            )
             files = write_prediction(journal.path.parent, scan, prediction, predictor.classes, config.probabilities)
     except InputError as error:
         return {"scan": path.name, "path": str(path), "status": "failed", "error": error.what}

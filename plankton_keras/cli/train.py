@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from plankton_keras.cli import options, output
-from plankton_keras.config import PRESETS, TrainConfig
+from plankton_keras.config import ENCODERS, PRESETS, VIGNETTE_PRESETS, TrainConfig
 
 
 @click.command()
@@ -34,15 +34,21 @@ def train(records, out, preset, config_file, flags, **settings):
     """
     config = options.build_config(TrainConfig, settings, config_file, PRESETS[preset])
     output.prepare(flags.quiet, backend=None)
-    from plankton_keras import devices, training
+    from plankton_keras import devices, schema, training
     from plankton_keras.data.records import read_manifest
     from plankton_keras.files import claim_folder, write_json
+    from plankton_keras.judging import complete
     from plankton_keras.models import build_model
     from plankton_keras.runs import Run
 
     manifest = read_manifest(records)
-    steps = config.steps_per_epoch or -(-manifest.patches("train") // config.batch_size)
-    config = replace(config, steps_per_epoch=steps, window=min(config.window, manifest.patch_size))
+    if manifest.kind == schema.VIGNETTES or config.model in ENCODERS:
+        config = options.build_config(TrainConfig, settings, config_file, VIGNETTE_PRESETS[preset])
+    kind = _kind_for(config.model, manifest.kind)
+    steps = config.steps_per_epoch or -(-manifest.count("train", kind) // config.batch_size)
+    config = replace(config, steps_per_epoch=steps)
+    if kind == schema.PATCHES:
+        config = replace(config, window=min(config.window, manifest.patch_size))
     precision = devices.prepare(config.precision, config.seed)
     model = build_model(config, len(manifest.classes))
     if flags.dry_run:
@@ -59,23 +65,51 @@ def train(records, out, preset, config_file, flags, **settings):
     datasets, board = _datasets(records, manifest, config, run)
     output.say(
         f"{config.model}, {model.count_params() / 1e6:.2f} M parameters, {precision}; "
-        f"{manifest.patches('train')} patches, {steps} batches an epoch",
+        f"{manifest.count('train', kind)} {kind}, {steps} batches an epoch",
         flags.quiet,
     )
     history = training.fit(model, datasets, config, run, [board], None if flags.quiet else _report(config))
-    result = training.finish(
-        history, config, _provenance(records, manifest, precision, getattr(model, "start", "random weights"))
-    )
+    fitted = {}
+    if kind == schema.PATCHES:
+        output.say("fitting the threshold and the weight of whole objects on the validation scans", flags.quiet)
+        fitted = {"val_scans": complete(run, records, manifest, config)}
+    provenance = _provenance(records, manifest, precision, getattr(model, "start", "random weights"))
+    result = {**training.finish(history, config, provenance), **fitted}
     write_json(run.metrics, {"out": str(out), **result})
     lines = [
         f"{config.model}: best epoch {result['best_epoch']} of {result['epochs']}, "
-        f"val F1 {result['val']['f1']:.3f} (precision {result['val']['precision']:.3f}, "
-        f"recall {result['val']['recall']:.3f}) at threshold {result['val']['threshold']:.2f}",
+        "val " + ", ".join(f"{name} {score:.3f}" for name, score in result["val"].items()),
+        *(_say_fitted(scores) for scores in fitted.values()),
         f"{output.duration(result['seconds'])}, {result['patches_per_second']:.1f} patches/s",
         f"Curves and pictures: tensorboard --logdir {run.logs}",
         f"Next: plankton evaluate {out} SCANS --out evaluations/NAME",
     ]
     output.finish({"out": str(out), **result}, lines, flags.json)
+
+
+def _say_fitted(scores):
+    """Words what the validation scans showed."""
+    objects = "whole objects count too" if "objects" in scores else "pixels alone count"
+    return (
+        f"whole validation scans: F1 {scores['f1']:.3f} at threshold {scores['foreground']:.2f}, {objects} "
+        f"(network alone {scores['pixel']['f1']:.3f})"
+    )
+
+
+def _kind_for(model, found):
+    """Tells what records a network is for; refuses those of vignettes for a network of patches."""
+    from plankton_keras import schema
+    from plankton_keras.errors import SettingError
+
+    if model in ENCODERS:
+        return schema.VIGNETTES
+    if found == schema.VIGNETTES:
+        raise SettingError(
+            f"--model is {model!r}, but the records hold vignettes.",
+            f"one of {', '.join(ENCODERS)}.",
+            "leave --model out.",
+        )
+    return schema.PATCHES
 
 
 def _keep_settings(run, config):
@@ -93,21 +127,28 @@ def _keep_settings(run, config):
 def _datasets(records, manifest, config, run):
     """Makes the datasets and the TensorBoard callback, for the epochs that are still to do."""
     from plankton_keras.data.dataset import Stream, evaluation_dataset, training_dataset
-    from plankton_keras.tensorboard import Board
+    from plankton_keras.tensorboard import Board, PatchBoard
     from plankton_keras.training import History
 
     done = len(History(run).rows)
     stream = Stream(
         batch_size=config.batch_size,
-        window=config.window,
+        window=config.window if config.model not in ENCODERS else manifest.settings["vignette_size"],
         augmentation=config.augmentation,
         seed=config.seed,
         first_step=done * config.steps_per_epoch,
     )
+    if config.model in ENCODERS:
+        from plankton_keras.data.vignette_dataset import evaluation_vignettes, training_vignettes
+        from plankton_keras.data.vignette_records import read_vignettes
+
+        training = training_vignettes(read_vignettes(records, manifest, "train"), stream)
+        validation = evaluation_vignettes(read_vignettes(records, manifest, "val"), config.batch_size)
+        return (training, validation), Board(run.logs, training, first_epoch=done)
     training = training_dataset(records, manifest, stream)
     per_batch = max(1, config.batch_size * config.window**2 // manifest.patch_size**2)
     validation = evaluation_dataset(records, manifest, "val", per_batch)
-    return (training, validation), Board(run.logs, training, validation, first_epoch=done)
+    return (training, validation), PatchBoard(run.logs, training, validation, first_epoch=done)
 
 
 def _provenance(records, manifest, precision, start):
@@ -130,6 +171,7 @@ def _provenance(records, manifest, precision, start):
         "manifest_sha256": sha256(Path(records) / schema.MANIFEST),
         "classes": list(manifest.classes),
         "target": manifest.target,
+        "vignette_size": manifest.settings["vignette_size"],
         "dpi": dpis.pop() if len(dpis) == 1 else None,
         "training_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "train"},
     }
@@ -168,7 +210,7 @@ def _say_cost(model, config, manifest, as_json):
     plan = {
         "model": config.model,
         "parameters": model.count_params(),
-        "patches": manifest.patches("train"),
+        "patches": manifest.count("train"),
         "steps": config.steps_per_epoch * config.epochs,
         "seconds": round(seconds),
     }

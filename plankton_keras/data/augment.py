@@ -69,15 +69,16 @@ class RandomGeometry(_SeededLayer):
     Args:
         strength: A `Strength`.
         window: Side of the window in pixels.
+        fill: What lies beyond the edge in place of the mirrored patch, or None.
 
     Call arguments:
         inputs: Dictionary of `images` float32 `(batch, size, size, 1)`, `segmentation_masks` of the same shape and
             `labels` int32 `(batch, 2)`, the seed.
     """
 
-    def __init__(self, strength, window, **kwargs):
+    def __init__(self, strength, window, fill=None, **kwargs):
         super().__init__(strength, **kwargs)
-        self.window = window
+        self.window, self.fill = window, fill
 
     def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
         """Draws the eight parameters of the map from window to patch: `(batch, 8)`."""
@@ -121,9 +122,9 @@ class RandomGeometry(_SeededLayer):
             images=images,
             transforms=transformations,
             output_shape=(self.window, self.window),
-            fill_value=0.0,
+            fill_value=self.fill or 0.0,
             interpolation=interpolation,
-            fill_mode="REFLECT",
+            fill_mode="REFLECT" if self.fill is None else "CONSTANT",
         )
 
     def augment_images(self, images, transformations, **kwargs):
@@ -140,10 +141,15 @@ class RandomPhotometry(_SeededLayer):
 
     Args:
         strength: A `Strength`.
+        fill: Gray level of a ground that keeps it, or None.
 
     Call arguments:
         inputs: As for `RandomGeometry`.
     """
+
+    def __init__(self, strength, fill=None, **kwargs):
+        super().__init__(strength, **kwargs)
+        self.fill = fill
 
     def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
         """Hands on the seed, from which `augment_images` draws."""
@@ -156,10 +162,13 @@ class RandomPhotometry(_SeededLayer):
         if strength.blur:
             share = _uniform(seed, 10, one, 0.0, strength.blur)
             images += share * (_blurred(images) - images)
-        mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
         contrast = 1 + _uniform(seed, 11, one, -strength.contrast, strength.contrast)
-        brightness = _uniform(seed, 12, one, -strength.brightness, strength.brightness)
-        images = (images - mean) * contrast + mean + brightness
+        if self.fill is None:
+            mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+            brightness = _uniform(seed, 12, one, -strength.brightness, strength.brightness)
+            images = (images - mean) * contrast + mean + brightness
+        else:
+            images = (images - self.fill) * contrast + self.fill
         if strength.noise:
             sigma = _uniform(seed, 13, one, 0.0, strength.noise)
             images += sigma * tf.random.stateless_normal(tf.shape(images), seed=tf.random.fold_in(seed, 14))
@@ -178,12 +187,13 @@ def _blurred(images):
     return tf.nn.conv2d(padded, kernel, 1, "VALID")
 
 
-def augmenter(strength_name, window):
+def augmenter(strength_name, window, fill=None):
     """Makes the function that augments a batch.
 
     Args:
         strength_name: A key of `STRENGTHS`.
         window: Side of the training window in pixels.
+        fill: Gray level of the ground, which is kept, and lies beyond the edge; or None to mirror the image there.
 
     Returns:
         A function of `(images, masks, seed)`: float32 images `(batch, size, size, 1)`, values 0..255, uint8 masks of
@@ -199,7 +209,10 @@ def augmenter(strength_name, window):
     """
     strength = STRENGTHS[strength_name]
     # Half precision, which the global policy may ask of layers, would spoil pixels and coordinates.
-    layers = [RandomGeometry(strength, window, dtype="float32"), RandomPhotometry(strength, dtype="float32")]
+    layers = [
+        RandomGeometry(strength, window, fill, dtype="float32"),
+        RandomPhotometry(strength, fill, dtype="float32"),
+    ]
 
     def augment(images, masks, seed):
         seeds = tf.tile(tf.cast(tf.stack(seed), tf.int32)[None], (tf.shape(images)[0], 1))

@@ -1,4 +1,4 @@
-"""A patch to a serialised record and back; inside a `tf.data` graph, `parse`."""
+"""Patches and vignettes to serialised records and back; inside a `tf.data` graph, `parse` and `parse_vignette`."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from plankton_keras.patches import Patch
 from plankton_keras.tiles import Window
 
 # Level 1 of PNG's deflate is 4 times as fast as OpenCV's default and 6 % larger on scans.
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 FEATURES = {
     schema.IMAGE: tf.io.FixedLenFeature((), tf.string),
@@ -18,6 +18,30 @@ FEATURES = {
     schema.TOP: tf.io.FixedLenFeature((), tf.int64),
     schema.LEFT: tf.io.FixedLenFeature((), tf.int64),
 }
+
+
+VIGNETTE_FEATURES = {
+    schema.IMAGE: tf.io.FixedLenFeature((), tf.string),
+    schema.LABEL: tf.io.FixedLenFeature((), tf.int64),
+    schema.SIDE: tf.io.FixedLenFeature((), tf.int64),
+}
+
+
+def _serialize(fields):
+    """Serialises bytes and whole numbers by name."""
+
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    example = tf.train.Example(features=tf.train.Features(feature={key: feature(fields[key]) for key in fields}))
+    return example.SerializeToString(deterministic=True)
+
+
+def _png(pixels):
+    """Encodes gray pixels."""
+    return cv2.imencode(".png", pixels, PNG)[1].tobytes()
 
 
 def encode(patch):
@@ -36,21 +60,32 @@ def encode(patch):
     >>> again.window == patch.window, bool((again.mask == patch.mask).all())
     (True, True)
     """
+    return _serialize(
+        {
+            schema.IMAGE: _png(patch.image),
+            schema.MASK: _png(patch.mask),
+            schema.SCAN: patch.scan.encode(),
+            schema.TOP: patch.window.top,
+            schema.LEFT: patch.window.left,
+        }
+    )
 
-    def one(value):
-        if isinstance(value, bytes):
-            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
-    fields = {
-        schema.IMAGE: cv2.imencode(".png", patch.image, _PNG)[1].tobytes(),
-        schema.MASK: cv2.imencode(".png", patch.mask, _PNG)[1].tobytes(),
-        schema.SCAN: patch.scan.encode(),
-        schema.TOP: patch.window.top,
-        schema.LEFT: patch.window.left,
-    }
-    example = tf.train.Example(features=tf.train.Features(feature={key: one(value) for key, value in fields.items()}))
-    return example.SerializeToString(deterministic=True)
+def encode_vignette(pixels, label, side, source):
+    """Encodes a vignette as a serialised `tf.train.Example`.
+
+    Args:
+        pixels: uint8 `(size, size)`, as `vignettes.squared` gives it.
+        label: Class index.
+        side: Longer side of the object in pixels.
+        source: Name of its file or scan.
+
+    Returns:
+        Bytes; tfrecords/README.md lists the fields.
+    """
+    return _serialize(
+        {schema.IMAGE: _png(pixels), schema.LABEL: label, schema.SIDE: side, schema.SCAN: source.encode()}
+    )
 
 
 def decode(record):
@@ -62,14 +97,14 @@ def decode(record):
     Returns:
         A `patches.Patch`.
     """
-    feature = tf.train.Example.FromString(record).features.feature
+    fields = tf.train.Example.FromString(record).features.feature
 
     def picture(name):
-        return cv2.imdecode(np.frombuffer(feature[name].bytes_list.value[0], np.uint8), cv2.IMREAD_GRAYSCALE)
+        return cv2.imdecode(np.frombuffer(fields[name].bytes_list.value[0], np.uint8), cv2.IMREAD_GRAYSCALE)
 
     image, mask = picture(schema.IMAGE), picture(schema.MASK)
-    top, left = (feature[name].int64_list.value[0] for name in (schema.TOP, schema.LEFT))
-    return Patch(feature[schema.SCAN].bytes_list.value[0].decode(), Window(top, left, *image.shape), image, mask)
+    top, left = (fields[name].int64_list.value[0] for name in (schema.TOP, schema.LEFT))
+    return Patch(fields[schema.SCAN].bytes_list.value[0].decode(), Window(top, left, *image.shape), image, mask)
 
 
 def parse(record, size):
@@ -86,3 +121,18 @@ def parse(record, size):
     image = tf.ensure_shape(tf.io.decode_png(fields[schema.IMAGE], channels=1), (size, size, 1))
     mask = tf.ensure_shape(tf.io.decode_png(fields[schema.MASK], channels=1), (size, size, 1))
     return tf.cast(image, tf.float32), mask
+
+
+def parse_vignette(record, size):
+    """Parses a record of a vignette inside a `tf.data` graph.
+
+    Args:
+        record: Scalar string tensor.
+        size: Side of the vignette in pixels.
+
+    Returns:
+        `(image, side, label)`: uint8 `(size, size, 1)`, int64 pixels, int64 class index.
+    """
+    fields = tf.io.parse_single_example(record, VIGNETTE_FEATURES)
+    image = tf.ensure_shape(tf.io.decode_png(fields[schema.IMAGE], channels=1), (size, size, 1))
+    return image, fields[schema.SIDE], fields[schema.LABEL]

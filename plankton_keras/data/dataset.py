@@ -48,7 +48,7 @@ def training_dataset(folder, manifest, stream):
         indices of the same shape. Each pass over the records has an order of its own.
     """
     files = [str(path) for path in check_shards(folder, manifest, "train")]
-    patches = manifest.patches("train")
+    patches = manifest.count("train")
     first = stream.first_step * stream.batch_size
 
     # `Dataset.shuffle` takes no seed that changes from pass to pass, so blocks are shuffled statelessly.
@@ -97,6 +97,6 @@ def evaluation_dataset(folder, manifest, split, batch_size):
         .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         # Records have no count of their own; without it Keras takes the end for an interruption.
-        .apply(tf.data.experimental.assert_cardinality(-(-manifest.patches(split) // batch_size)))
+        .apply(tf.data.experimental.assert_cardinality(-(-manifest.count(split) // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )

@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from plankton_keras import schema
+from plankton_keras.candidates import bands_of, find_candidates
 from plankton_keras.config import parse_gray_range
-from plankton_keras.data.codec import decode, encode
+from plankton_keras.data.codec import decode, encode, encode_vignette
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
 from plankton_keras.patches import cut_row, is_kept, lookup_table, unit_hash, windows_of
@@ -27,6 +28,8 @@ from plankton_keras.scans import check_ids, open_pair
 SPOOLS = ".spools"
 # Patches encoded at once; each waits with its image and mask in memory.
 AHEAD = 32
+# A vignette takes about this part of a patch's bytes.
+VIGNETTES_PER_PATCH = 32
 REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
 # Bytes that the TFRecord framing puts around a record: length and its checksum before, the checksum of the data after.
 _BEFORE, _AFTER = 12, 4
@@ -34,18 +37,20 @@ _BEFORE, _AFTER = 12, 4
 
 @dataclass(frozen=True)
 class Spool:
-    """The encoded patches of one scan, waiting to be put into shards.
+    """The encoded patches and candidates of one scan, waiting to be put into shards.
 
     Attributes:
-        path: TFRecord file.
+        path: TFRecord file, the patches first.
         source: The scan, as it stands in the manifest.
-        entries: `(hash, offset, length)` of each framed record, in the order of the file.
+        patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
+        candidates: The same of the records of candidates.
         class_pixels: Pixels of the patches by class index.
     """
 
     path: Path
     source: schema.Source
-    entries: tuple
+    patches: tuple
+    candidates: tuple
     class_pixels: tuple
 
 
@@ -79,11 +84,14 @@ def write_records(pairs, target, config, out, workers=1, progress=None):
             done += pixels
             if progress:
                 progress(done, total, pair.stem)
-    splits = {}
+    splits, candidates = {}, {}
     for split in schema.SPLITS:
         members = [spool for spool in spools if spool.source.split == split]
         if members:
-            splits[split] = _write_split(split, members, config.patches_per_shard, out)
+            splits[split] = _write_split(split, _order(members, "patches"), config.patches_per_shard, out)
+        if any(spool.candidates for spool in members):
+            per_shard = VIGNETTES_PER_PATCH * config.patches_per_shard
+            candidates[split] = _write_split(f"{split}-candidates", _order(members, "candidates"), per_shard, out)
     members = [spool.class_pixels for spool in spools if spool.source.split == "train"]
     train_pixels = np.sum(members or [[0] * len(target.names)], axis=0)
     manifest = schema.Manifest(
@@ -94,6 +102,7 @@ def write_records(pairs, target, config, out, workers=1, progress=None):
         splits=splits,
         sources=tuple(spool.source for spool in spools),
         settings=config.to_json(),
+        candidates=candidates,
     )
     write_json(out / schema.MANIFEST, manifest.to_json())
     shutil.rmtree(out / SPOOLS)
@@ -128,52 +137,72 @@ def _spool_scan(pair, target, config, folder, pool):
         known = read_json(index, REWRITE)
         source = schema.Source(**known["source"])
         if {key: getattr(source, key) for key in digests} == digests:
-            return Spool(path, source, tuple(map(tuple, known["entries"])), tuple(known["class_pixels"]))
+            patches, candidates = (tuple(map(tuple, known[key])) for key in ("patches", "candidates"))
+            return Spool(path, source, patches, candidates, tuple(known["class_pixels"]))
     scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
     with scan, mask:
         source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests)
-        entries, pixels = _write_spool(scan, mask, target, config, source, path, pool)
-    spool = Spool(path, source, tuple(entries), tuple(int(count) for count in pixels))
-    write_json(index, {"source": vars(source), "entries": spool.entries, "class_pixels": spool.class_pixels})
+        spool = _write_spool(scan, mask, target, config, source, path, pool)
+    write_json(index, {**vars(spool), "path": path.name, "source": vars(source)})
     return spool
 
 
 def _write_spool(scan, mask, target, config, source, path, pool):
-    """Writes the spool file of an open pair; gives its entries and the pixels of each class."""
-    entries, offset, pixels = [], 0, np.zeros(len(target.names), np.int64)
-    kept = _kept_patches(scan, mask, target, config, source.split)
-    with whole_file(path) as partial:
-        with tf.io.TFRecordWriter(str(partial)) as writer:
-            while some := list(itertools.islice(kept, AHEAD)):
-                for patch, record in zip(some, pool.map(encode, some), strict=True):
-                    writer.write(record)
-                    length = _BEFORE + len(record) + _AFTER
-                    entries.append((unit_hash(*_key(config.seed, patch)), offset, length))
-                    offset += length
-                    pixels += np.bincount(patch.mask.ravel(), minlength=len(pixels))
-    return entries, pixels
-
-
-def _kept_patches(scan, mask, target, config, split):
-    """Cuts the patches of an open pair that belong into the records, from top to bottom."""
+    """Writes the spool file of an open pair."""
     ids = mask.ids()
     check_ids(ids, mask.path)
     table = lookup_table(target, ids, mask.path)
+    pixels, offset = np.zeros(len(target.names), np.int64), 0
+
+    def entries(records):
+        nonlocal offset
+        for key, record in records:
+            writer.write(record)
+            length = _BEFORE + len(record) + _AFTER
+            yield unit_hash(config.seed, source.stem, *key), offset, length
+            offset += length
+
+    def encoded_patches():
+        kept = _kept_patches(scan, mask, table, config, source.split)
+        while some := list(itertools.islice(kept, AHEAD)):
+            for patch, record in zip(some, pool.map(encode, some), strict=True):
+                np.add(pixels, np.bincount(patch.mask.ravel(), minlength=len(pixels)), out=pixels)
+                yield (patch.window.top, patch.window.left), record
+
+    with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        patches = tuple(entries(encoded_patches()))
+        candidates = tuple(entries(_encoded_candidates(scan, mask, table, len(target.names), config.vignette_size)))
+    return Spool(path, source, patches, candidates, tuple(pixels.tolist()))
+
+
+def _encoded_candidates(scan, mask, table, num_classes, size):
+    """Encodes a vignette of each candidate of an open pair; gives it with its box."""
+    candidates = find_candidates(scan, bands_of(scan.height))
+    owners = candidates.owners(lambda window: table[mask.read(window)], num_classes)
+    columns = candidates.objects.boxes.tolist(), owners.tolist(), *candidates.vignettes(size)
+    for box, label, pixels, side in zip(*columns, strict=True):
+        yield box, encode_vignette(pixels[..., 0], label, int(side[0]), scan.stem)
+
+
+def _kept_patches(scan, mask, table, config, split):
+    """Cuts the patches of an open pair that belong into the records, from top to bottom."""
     for row in windows_of(scan.height, scan.width, config.patch_size):
         for patch, has_object in cut_row(scan, mask, row, table):
-            if is_kept(has_object, split, config.ground_keep, _key(config.seed, patch)):
+            key = config.seed, patch.scan, patch.window.top, patch.window.left
+            if is_kept(has_object, split, config.ground_keep, key):
                 yield patch
 
 
-def _key(seed, patch):
-    """What a patch's place in the shards, and whether an empty one is kept, depends on."""
-    return seed, patch.scan, patch.window.top, patch.window.left
+def _order(spools, kind):
+    """Lists the framed records of spools in the order of their hash: `(hash, stem, offset, length, spool's path)`."""
+    return sorted(
+        (entry[0], spool.source.stem, *entry[1:], spool.path) for spool in spools for entry in getattr(spool, kind)
+    )
 
 
-def _write_split(split, spools, patches_per_shard, out):
+def _write_split(split, order, per_shard, out):
     """Puts the shards of a split together from the spools; those that stand there whole are kept."""
-    order = sorted((entry[0], spool.source.stem, *entry[1:], spool.path) for spool in spools for entry in spool.entries)
-    count = max(1, round(len(order) / patches_per_shard))
+    count = max(1, round(len(order) / per_shard))
     cuts = [round(len(order) * index / count) for index in range(count + 1)]
     shards = []
     for index in range(count):
@@ -228,7 +257,8 @@ def estimate(pairs, target, config):
         part["scans"].append(pair.stem)
         scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
         with scan, mask:
-            for patch in _kept_patches(scan, mask, target, config, pair.split):
+            table = lookup_table(target, mask.ids(), mask.path)
+            for patch in _kept_patches(scan, mask, table, config, pair.split):
                 if part["patches"] % 8 == 0:
                     begun = time.monotonic()
                     encoded += 8 * len(encode(patch))
@@ -286,13 +316,14 @@ def read_manifest(folder):
     return schema.Manifest.from_json(read_json(path, "give a folder that plankton make-tfrecords has finished."), path)
 
 
-def check_shards(folder, manifest, split):
+def check_shards(folder, manifest, split, kind=None):
     """Checks that the shards of a split are whole.
 
     Args:
         folder: The records folder.
         manifest: Its manifest.
         split: Name of the split.
+        kind: `patches` or `vignettes`; without it what the splits hold.
 
     Returns:
         Paths of the shards, in order.
@@ -300,14 +331,14 @@ def check_shards(folder, manifest, split):
     Raises:
         ArtefactError: If the split is missing, or a shard is missing or damaged; the shard is named.
     """
-    if not manifest.patches(split):
+    if not manifest.count(split, kind):
         raise ArtefactError(
-            f"{folder} has no patches in the split {split!r}; it has {', '.join(manifest.splits)}.",
+            f"{folder} has no {kind or manifest.kind} in the split {split!r}; it has {', '.join(manifest.splits)}.",
             f"a split {split!r}.",
             "give scans in train/ and val/ folders, or a --val-fraction, to make-tfrecords.",
         )
     paths = []
-    for shard in manifest.splits[split]:
+    for shard in manifest.shards(split, kind):
         path = Path(folder) / shard.file
         found = path.stat().st_size if path.is_file() else None
         if found is None or found != shard.bytes or sha256(path) != shard.sha256:

@@ -1,6 +1,7 @@
 """The networks, as functional Keras models: gray pixels 0..255 in, float32 logits out."""
 
-from plankton_keras.models.encoders import encoder_unet
+from plankton_keras.models.classifier import classifier
+from plankton_keras.models.encoder_unet import encoder_unet
 from plankton_keras.models.unet import unet
 
 
@@ -12,8 +13,9 @@ def build_model(config, num_classes):
         num_classes: Number of classes, class 0 included.
 
     Returns:
-        A functional `keras.Model`: float32 images `(batch, height, width, 1)`, values 0..255, to float32 logits
-        `(batch, height, width, num_classes)`; height and width are multiples of `config.STRIDE`.
+        A functional `keras.Model`. Of patches, float32 images `(batch, height, width, 1)`, values 0..255, to float32
+        logits `(batch, height, width, num_classes)`; height and width are multiples of `config.STRIDE`. Of vignettes,
+        what `classifier.classifier` says.
 
     Raises:
         SettingError: If the weights do not fit.
@@ -26,4 +28,6 @@ def build_model(config, num_classes):
     """
     if config.model == "unet":
         return unet(num_classes, width=config.width, depth=config.depth, full_resolution=config.full_resolution)
-    return encoder_unet(config.model.removesuffix("_unet"), num_classes, weights=config.weights)
+    if config.model.endswith("_unet"):
+        return encoder_unet(config.model.removesuffix("_unet"), num_classes, weights=config.weights)
+    return classifier(config.model, num_classes, weights=config.weights)

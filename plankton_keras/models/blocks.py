@@ -3,7 +3,56 @@
 Pure Keras, channels last. Blocks take and return symbolic tensors of shape `(batch, height, width, channels)`.
 """
 
-from keras import layers
+import keras
+from keras import layers, ops
+
+# The local ground is looked for on cells of this many pixels, over this many cells in each direction.
+CELL = 8
+REACH = 49
+# Cells darker than a share of the mean around them are objects, not ground; looked for twice, the second time closer.
+SHARES = (0.93, 0.97)
+
+
+@keras.saving.register_keras_serializable("plankton_keras")
+class Whiten(layers.Layer):
+    """Divides an image by its local ground, so that scans of any ground level look alike: the ground becomes 255.
+
+    The local ground of a cell of 8 pixels is the mean over the 49 x 49 cells around it, without those that are much
+    darker. Vignettes have their ground at 255 already, so that an encoder pretrained on them finds what it knows.
+
+    Call arguments:
+        images: float32 `(batch, height, width, 1)`, values 0..255; height and width are multiples of 8.
+
+    Example:
+
+    >>> import numpy as np
+    >>> image = np.full((1, 64, 64, 1), 200.0, np.float32)
+    >>> image[0, :8, :8] = 100.0
+    >>> whitened = ops.convert_to_numpy(Whiten()(image))
+    >>> float(whitened[0, 0, 0, 0]), float(whitened[0, 63, 63, 0])
+    (127.5, 255.0)
+    """
+
+    def __init__(self, **kwargs):
+        # Half precision would round gray levels.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, images):
+        """Gives float32 of the same shape, values 0..255 except for glare, which may be up to 512."""
+        cells = ops.average_pool(images, CELL, CELL, padding="valid")
+        ground = _mean_around(cells)
+        for share in SHARES:
+            bright = ops.cast(cells >= share * ground, "float32")
+            ground = _mean_around(cells * bright) / ops.maximum(_mean_around(bright), 1e-6)
+        ground = ops.repeat(ops.repeat(ground, CELL, axis=1), CELL, axis=2)
+        return ops.minimum(255.0 * images / ops.maximum(ground, 1.0), 512.0)
+
+
+def _mean_around(cells):
+    """Averages over the cells around each, those beyond the edge left out."""
+    for window in ((REACH, 1), (1, REACH)):
+        cells = ops.average_pool(cells, window, 1, padding="same")
+    return cells
 
 
 def conv_block(x, width, name, strides=1):

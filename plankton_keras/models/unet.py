@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from plankton_keras.models.blocks import conv_block, decoder_block, logits_head
+from plankton_keras.models.blocks import Whiten, conv_block, decoder_block, logits_head
 
 
 def unet(num_classes, width=16, depth=5, full_resolution=False):
@@ -29,7 +29,7 @@ def unet(num_classes, width=16, depth=5, full_resolution=False):
     (None, None, None, 2)
     """
     image = keras.Input((None, None, 1), name="image")
-    x = layers.Rescaling(-1 / 127.5, offset=1.0, name="rescale")(image)
+    x = layers.Rescaling(-1 / 127.5, offset=2.0, name="rescale")(Whiten(name="whiten")(image))
     full = None
     if not full_resolution:
         full = conv_block(x, max(width // 2, 4), "full")

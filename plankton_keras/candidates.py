@@ -1,0 +1,188 @@
+"""Candidates: what is darker than the local ground of a scan, and so could be an animal at all.
+
+Pixels outside the candidates are never living; each candidate is a whole object, however large, that can be judged as
+one. The same definition serves the plain threshold that every score is compared with.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from plankton_keras.files import scratch
+from plankton_keras.objects import BandLabeler, Objects, components, keep_large
+from plankton_keras.tiles import Window
+from plankton_keras.vignettes import GROUND, squared
+
+REDUCTION = 8
+# Pixels of the reduced scan: the local ground is a median over some 800 pixels of the scan.
+GROUND_WINDOW = 101
+BAND = 1024
+DARKNESS = 0.95
+MIN_AREA = 120
+# Pixels around a candidate that belong to its vignette: the soft edge.
+MARGIN = 3
+
+
+class LocalGround:
+    """The gray level that a scan would have at each place without its objects.
+
+    Args:
+        scan: An open `scans.Scan`, or anything with `height`, `width` and `read`.
+    """
+
+    def __init__(self, scan):
+        self.scan = scan
+        height, width = -(-scan.height // REDUCTION), -(-scan.width // REDUCTION)
+        small = np.empty((height, width), np.uint8)
+        for top in range(0, height, BAND // REDUCTION):
+            bottom = min(top + BAND // REDUCTION, height)
+            rows = min(bottom * REDUCTION, scan.height) - top * REDUCTION
+            band = scan.read(Window(top * REDUCTION, 0, rows, scan.width))
+            small[top:bottom] = cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA)
+        self.small = cv2.medianBlur(small, GROUND_WINDOW)
+
+    def read(self, window):
+        """Gives the ground in a window: float32 `(height, width)`, gray levels."""
+        axes = []
+        for start, stop, size in zip(
+            (window.top, window.left), (window.bottom, window.right), self.small.shape, strict=True
+        ):
+            places = (np.arange(start, stop) + 0.5) / REDUCTION - 0.5
+            axes.append(np.clip(places, 0, size - 1).astype(np.float32))
+        return cv2.remap(self.small, *np.meshgrid(axes[1], axes[0]), cv2.INTER_LINEAR).astype(np.float32)
+
+    def whitened(self, window):
+        """Reads a window of the scan with the ground at 255: uint8 `(height, width)`."""
+        share = self.scan.read(window) / np.maximum(self.read(window), 1.0)
+        return np.clip(np.rint(share * GROUND), 0, 255).astype(np.uint8)
+
+    def dark(self, window, darkness=DARKNESS):
+        """Finds pixels darker than a share of the local ground, after a 3x3 mean.
+
+        Args:
+            window: A `tiles.Window` of whole rows.
+            darkness: The share, 0..1.
+
+        Returns:
+            uint8 `(height, width)`, 0 or 1.
+        """
+        top, bottom = max(0, window.top - 1), min(self.scan.height, window.bottom + 1)
+        image = cv2.blur(self.scan.read(Window(top, 0, bottom - top, window.width)).astype(np.float32), (3, 3))
+        image = image[window.top - top : window.top - top + window.height]
+        return (image < darkness * self.read(window)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates of a scan.
+
+    Attributes:
+        ground: The `LocalGround` of the scan.
+        dark: uint8 `(height, width)`, 1 where it is dark, specks too; may be memory-mapped.
+        objects: Their `objects.Objects`.
+        bands: List of `(top, bottom)` that they were labelled in.
+        final: int32, label by provisional label of the bands, 0 for what is too small.
+    """
+
+    ground: LocalGround
+    dark: np.ndarray
+    objects: Objects
+    bands: list
+    final: np.ndarray
+
+    def labelled_bands(self):
+        """Labels the bands again, one after the other.
+
+        Yields:
+            `(top, bottom, labels)`: int32 `(bottom - top, width)`, 0 outside the candidates.
+        """
+        before = 0
+        for top, bottom in self.bands:
+            count, labels, _, _ = components(np.asarray(self.dark[top:bottom]))
+            kept = self.final[before : before + count].copy()
+            kept[0] = 0
+            yield top, bottom, kept[labels]
+            before += count - 1
+
+    def owners(self, read_truth, num_classes):
+        """Gives the class that most pixels of each candidate have.
+
+        Args:
+            read_truth: Function of a `Window` to uint8 class indices `(height, width)`.
+            num_classes: Number of classes.
+
+        Returns:
+            int64 `(candidates,)`, class indices.
+        """
+        counts = np.zeros((len(self.objects) + 1) * num_classes, np.int64)
+        for top, bottom, labels in self.labelled_bands():
+            truth = read_truth(Window(top, 0, bottom - top, labels.shape[1]))
+            pairs = labels[labels > 0].astype(np.int64) * num_classes + truth[labels > 0]
+            counts += np.bincount(pairs, minlength=len(counts))
+        return counts.reshape(-1, num_classes)[1:].argmax(axis=1)
+
+    def vignettes(self, size):
+        """Cuts each candidate out, alone and whole, with the ground at 255.
+
+        Args:
+            size: Side of the vignettes in pixels.
+
+        Returns:
+            `(images, sides)`: uint8 `(candidates, size, size, 1)` and float32 `(candidates, 1)`, the longer side of
+            each in pixels of the scan.
+        """
+        boxes = self.objects.boxes
+        images = np.full((len(boxes), size, size, 1), GROUND, np.uint8)
+        for image, box in zip(images, boxes.tolist(), strict=True):
+            image[..., 0] = squared(self._alone(*box), size)
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) if len(boxes) else np.zeros(0)
+        return images, sides.astype(np.float32)[:, None] + 2 * MARGIN
+
+    def _alone(self, top, left, bottom, right):
+        """Reads the candidate of a box; what else is dark in there becomes ground."""
+        height, width = self.dark.shape
+        first = max(0, top - MARGIN), max(0, left - MARGIN)
+        window = Window(*first, min(height, bottom + MARGIN) - first[0], min(width, right + MARGIN) - first[1])
+        pixels, dark = self.ground.whitened(window), np.asarray(self.dark[window.slices])
+        count, labels, stats, _ = components(dark)
+        if count > 2:
+            # The candidate is the one whose box is the whole box.
+            size = (right - left) * (bottom - top)
+            own = 1 + int(np.argmin(np.abs(stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT] - size)))
+            reach = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
+            others = cv2.dilate(((labels > 0) & (labels != own)).astype(np.uint8), reach)
+            pixels[(others > 0) & (labels != own)] = GROUND
+        return pixels
+
+
+def bands_of(height):
+    """Cuts a height into bands.
+
+    Example:
+
+    >>> bands_of(2500)
+    [(0, 1024), (1024, 2048), (2048, 2500)]
+    """
+    return [(top, min(top + BAND, height)) for top in range(0, height, BAND)]
+
+
+def find_candidates(scan, bands, darkness=DARKNESS, min_area=MIN_AREA):
+    """Finds what is darker than the local ground.
+
+    Args:
+        scan: An open `scans.Scan`, or anything with `height`, `width` and `read`.
+        bands: List of `(top, bottom)` that cover the scan, from top to bottom.
+        darkness: Share of the local ground's gray level below which a pixel is dark.
+        min_area: Candidates of fewer pixels are left out.
+
+    Returns:
+        The `Candidates`.
+    """
+    ground, dark, labeler = LocalGround(scan), scratch(scan.height, scan.width), BandLabeler(num_classes=2)
+    for top, bottom in bands:
+        band = ground.dark(Window(top, 0, bottom - top, scan.width), darkness)
+        dark[top:bottom] = band
+        labeler.add(band)
+    objects, final = keep_large(*labeler.finish(), min_area)
+    return Candidates(ground, dark, objects, list(bands), final)

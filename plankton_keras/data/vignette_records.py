@@ -1,0 +1,96 @@
+"""Labelled vignettes to sharded TFRecords and back, in a folder like that of patches: shards whole, manifest last."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from plankton_keras import schema
+from plankton_keras.data.codec import encode_vignette, parse_vignette
+from plankton_keras.data.records import check_shards
+from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.patches import unit_hash
+from plankton_keras.vignettes import read_vignette, squared
+
+
+def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
+    """Writes the records folder: all shards, then the manifest.
+
+    Args:
+        vignettes: List of `vignettes.Labelled`.
+        living: Whether each class is alive, by name, or None.
+        config: A `config.RecordsConfig`; `vignette_size` is the side that vignettes are scaled to.
+        out: The folder; it exists.
+        workers: Threads that encode.
+        progress: Called with `(vignettes done, vignettes in all, text)`, or None.
+
+    Returns:
+        The `schema.Manifest`.
+
+    Raises:
+        InputError: If a file is no picture.
+    """
+    names = tuple(sorted({vignette.label for vignette in vignettes}))
+    splits, done = {}, 0
+    with ThreadPoolExecutor(workers) as pool:
+        for split in schema.SPLITS:
+            members = sorted(
+                (vignette for vignette in vignettes if vignette.split == split),
+                key=lambda each: unit_hash(config.seed, each.label, each.path.name),
+            )
+            count = max(1, round(len(members) / config.patches_per_shard)) if members else 0
+            cuts = [round(len(members) * index / max(1, count)) for index in range(count + 1)]
+            for index in range(count):
+                some = members[cuts[index] : cuts[index + 1]]
+                path = Path(out) / schema.shard_name(split, index, count)
+                encoded = pool.map(lambda each: _encode(each, names.index(each.label), config.vignette_size), some)
+                with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+                    for record in encoded:
+                        writer.write(record)
+                shard = schema.Shard(path.name, len(some), path.stat().st_size, sha256(path))
+                splits[split] = (*splits.get(split, ()), shard)
+                done += len(some)
+                if progress:
+                    progress(done, len(vignettes), split)
+    labels = [vignette.label for vignette in vignettes if vignette.split == "train"]
+    manifest = schema.Manifest(
+        patch_size=config.vignette_size,
+        classes=names,
+        target={"names": names, "living": living},
+        class_share={name: labels.count(name) / max(1, len(labels)) for name in names},
+        splits=splits,
+        sources=(),
+        settings=config.to_json(),
+        kind=schema.VIGNETTES,
+    )
+    write_json(Path(out) / schema.MANIFEST, manifest.to_json())
+    return manifest
+
+
+def _encode(vignette, label, size):
+    """Reads and encodes a vignette."""
+    pixels = read_vignette(vignette.path)
+    source = f"{vignette.label}/{vignette.path.name}"
+    return encode_vignette(squared(pixels, size), label, max(pixels.shape), source)
+
+
+def read_vignettes(folder, manifest, split):
+    """Reads all vignettes of a split.
+
+    Args:
+        folder: The records folder.
+        manifest: Its manifest.
+        split: Name of the split.
+
+    Returns:
+        `(images, sides, labels)`: uint8 `(count, size, size, 1)`, float32 `(count, 1)` in pixels, int32 `(count,)`.
+
+    Raises:
+        ArtefactError: If the split is missing or a shard damaged.
+    """
+    files = [str(path) for path in check_shards(folder, manifest, split, schema.VIGNETTES)]
+    size = manifest.settings["vignette_size"]
+    dataset = tf.data.TFRecordDataset(files).map(lambda record: parse_vignette(record, size), tf.data.AUTOTUNE)
+    images, sides, labels = next(dataset.batch(manifest.count(split, schema.VIGNETTES)).as_numpy_iterator())
+    return images, sides.astype(np.float32)[:, None], labels.astype(np.int32)

@@ -1,0 +1,226 @@
+"""Pixels and objects together: what the network sees at a pixel, and what the classifier says of the whole candidate.
+
+A segmentation network draws boundaries well and doubts about large or odd animals; a classifier of vignettes sees the
+whole animal but no boundary. Their log-odds are added, with weights fitted on validation scans.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from plankton_keras.candidates import DARKNESS, MIN_AREA, find_candidates
+
+# Every pixel of a candidate says nearly the same as its neighbours: one in STEP rows and columns is enough to fit.
+STEP = 3
+# A candidate is sure to be living, or not, if its probability is within this of 1 or 0.
+SURE = 0.03
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How evidence is weighed, and what a candidate is.
+
+    Attributes:
+        pixel: Weight of the network's log-odds at the pixel.
+        mean: Weight of their mean over the candidate.
+        object: Weight of the classifier's log-odds for the candidate.
+        bias: What is added.
+        darkness: As for `candidates.find_candidates`.
+        min_area: As for `candidates.find_candidates`.
+        vignette_size: Side of the vignettes that the classifier sees in pixels.
+    """
+
+    pixel: float
+    mean: float
+    object: float
+    bias: float
+    darkness: float
+    min_area: int
+    vignette_size: int
+
+    def to_json(self):
+        """Gives the weights as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def alone(cls, vignette_size):
+        """Gives weights by which the classifier's word alone counts."""
+        return cls(0.0, 0.0, 1.0, 0.0, DARKNESS, MIN_AREA, vignette_size)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The classifier of candidates, with the weights of its word.
+
+    Attributes:
+        classify: Function of `(images, sides)`, uint8 `(count, size, size, 1)` and float32 `(count, 1)` in pixels, to
+            float32 probabilities `(count, classes)`.
+        weights: The `Weights`.
+    """
+
+    classify: Callable
+    weights: Weights
+
+    def look(self, scan, bands):
+        """Finds and judges the candidates of a scan.
+
+        Args:
+            scan: An open scan.
+            bands: As for `candidates.find_candidates`.
+
+        Returns:
+            `Evidence`.
+        """
+        weights = self.weights
+        candidates = find_candidates(scan, bands, weights.darkness, weights.min_area)
+        if not len(candidates.objects):
+            return Evidence(candidates, np.zeros((0, 2), np.float32))
+        return Evidence(candidates, self._decide(*candidates.vignettes(weights.vignette_size)))
+
+    def _decide(self, images, sides):
+        """Classifies candidates; those in doubt are looked at from all sides."""
+        judged = np.array(self.classify(images, sides))
+        doubtful = np.flatnonzero(np.abs(judged[:, 0] - 0.5) < 0.5 - SURE)
+        if len(doubtful):
+            views = mirrored(images[doubtful])[1:]
+            others = [self.classify(view, sides[doubtful]) for view in views]
+            judged[doubtful] = np.mean([judged[doubtful], *others], axis=0)
+        return judged
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of the candidates of a scan.
+
+    Attributes:
+        candidates: The `candidates.Candidates`.
+        judged: float32 `(candidates, classes)`, probabilities by the classifier.
+    """
+
+    candidates: object
+    judged: np.ndarray
+
+    def inside(self, window):
+        """Tells whether any candidate may reach into a window."""
+        boxes = self.candidates.objects.boxes
+        apart = (boxes[:, 0] >= window.bottom) | (boxes[:, 2] <= window.top)
+        apart |= (boxes[:, 1] >= window.right) | (boxes[:, 3] <= window.left)
+        return not apart.all()
+
+    def bands(self, probability):
+        """Gives the evidence of each candidate pixel, band by band.
+
+        Args:
+            probability: uint8 `(height, width)`, the network's probability of all classes but 0, 255 = 1.
+
+        Yields:
+            `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32 `(candidate pixels, 3)`: the
+            pixel's log-odds, their mean over the candidate, the classifier's log-odds.
+        """
+        sums, areas = np.zeros(len(self.judged) + 1), np.zeros(len(self.judged) + 1)
+        for top, bottom, labels in self.candidates.labelled_bands():
+            inside = labels[labels > 0]
+            sums += np.bincount(inside, log_odds(probability[top:bottom][labels > 0]), minlength=len(sums))
+            areas += np.bincount(inside, minlength=len(areas))
+        means = sums / np.maximum(areas, 1)
+        judged = np.concatenate([[0.0], log_odds(255 * (1 - self.judged[:, 0]))])
+        for top, bottom, labels in self.candidates.labelled_bands():
+            inside = labels[labels > 0]
+            pixel = log_odds(probability[top:bottom][labels > 0])
+            yield top, bottom, labels, np.stack([pixel, means[inside], judged[inside]], axis=1).astype(np.float32)
+
+    def apply(self, weights, classes, probability):
+        """Replaces the network's word by that of all evidence, in place.
+
+        Args:
+            weights: `Weights`.
+            classes: uint8 `(height, width)`, likeliest class but 0; candidates get the classifier's.
+            probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1; 0 outside candidates.
+        """
+        likeliest = np.concatenate([[0], 1 + self.judged[:, 1:].argmax(axis=1)]).astype(np.uint8)
+        factors = np.array([weights.pixel, weights.mean, weights.object], np.float32)
+        for top, bottom, labels, evidence in self.bands(probability):
+            odds = evidence @ factors + weights.bias
+            fused = np.zeros(labels.shape, np.uint8)
+            fused[labels > 0] = np.rint(255 / (1 + np.exp(-odds)))
+            probability[top:bottom] = fused
+            classes[top:bottom] = likeliest[labels]
+
+
+def mirrored(images):
+    """Gives images as they are, mirrored left to right, top to bottom, and both.
+
+    Args:
+        images: uint8 `(count, height, width, channels)`.
+
+    Returns:
+        A list of four arrays of that shape.
+    """
+    return [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
+
+
+def log_odds(probability):
+    """Turns probabilities in 1/255 into log-odds, kept within those of 1/255 and 254/255.
+
+    Example:
+
+    >>> log_odds(np.array([0, 127.5, 255])).round(2).tolist()
+    [-5.54, 0.0, 5.54]
+    """
+    share = np.clip(np.asarray(probability, np.float64), 1, 254) / 255
+    return np.log(share / (1 - share))
+
+
+def fit_weights(scans, weights):
+    """Fits the weights of pixel and object on validation scans.
+
+    Args:
+        scans: List of `(evidence, classes, probability, truth)`: `Evidence`, the network's uint8 maps, and uint8 class
+            indices.
+        weights: The `Weights` that say what a candidate is.
+
+    Returns:
+        `Weights`, or None if the candidates of the scans are not of two kinds.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    features, living = [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
+    for evidence, _, probability, truth in scans:
+        for top, bottom, labels, rows in evidence.bands(probability):
+            some = np.zeros(labels.shape, bool)
+            some[::STEP, ::STEP] = True
+            chosen = some[labels > 0]
+            features.append(rows[chosen])
+            living.append(truth[top:bottom][labels > 0][chosen] > 0)
+    living = np.concatenate(living)
+    if living.all() or not living.any():
+        return None
+    model = LogisticRegression(C=100.0).fit(np.concatenate(features), living)
+    pixel, mean, whole = model.coef_[0].tolist()
+    return replace(weights, pixel=pixel, mean=mean, object=whole, bias=float(model.intercept_[0]))
+
+
+def best_threshold(maps):
+    """Finds the threshold with the best F1 over whole scans.
+
+    Args:
+        maps: Iterable of `(probability, truth)`: uint8 with 255 for 1, and uint8 class indices.
+
+    Returns:
+        `(f1, threshold)`, both 0..1; of equal ones the lowest.
+
+    Example:
+
+    >>> best_threshold([(np.array([[10, 200, 90]], np.uint8), np.array([[0, 1, 1]], np.uint8))])
+    (1.0, 0.043137254901960784)
+    """
+    counts = np.zeros((2, 256))
+    for probability, truth in maps:
+        for row in range(0, len(truth), 1024):
+            flat = (truth[row : row + 1024] > 0) * 256 + probability[row : row + 1024].astype(np.int64)
+            counts += np.bincount(flat.ravel(), minlength=512).reshape(2, 256)
+    false, found = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+    f1 = 2 * found / np.maximum(found + false + counts[1].sum(), 1)
+    best = int(f1[1:].argmax()) + 1
+    return float(f1[best]), best / 255

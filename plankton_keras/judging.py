@@ -1,0 +1,137 @@
+"""The judge of a run: a classifier of candidates, and how its word and the network's are weighed.
+
+Its encoder stays as it comes; a linear layer is fitted on the candidates of the training scans, and what its word
+weighs beside the network's on validation scans.
+"""
+
+import keras
+import numpy as np
+
+from plankton_keras import schema
+from plankton_keras.config import PredictConfig
+from plankton_keras.data.records import rebuild_scans
+from plankton_keras.data.vignette_records import read_vignettes
+from plankton_keras.files import write_json
+from plankton_keras.fusion import Judge, Weights, best_threshold, fit_weights, mirrored
+from plankton_keras.models import classifier
+from plankton_keras.prediction import predict_maps
+from plankton_keras.scans import ArrayScan
+
+# 40 million multiplications a vignette, so that the objects of a scan of real size take seconds.
+ENCODER = "mobilenet_075"
+BATCH = 64
+# Inverse strength of the penalty on standardised features.
+PENALTY = 1e-3
+# Validation scans are predicted until this many pixels are, one at least: what is fitted has few parameters.
+ENOUGH_PIXELS = 150_000_000
+
+
+def complete(run, records, manifest, config):
+    """Fits what a trained run needs beside its network, and writes it: the judge, if it helps, and the threshold.
+
+    Args:
+        run: The `runs.Run`; its best model is there.
+        records: The records folder.
+        manifest: Its manifest.
+        config: The `config.TrainConfig`.
+
+    Returns:
+        The dictionary of thresholds.json: `foreground`, the threshold of the whole; `f1`, the F1 that it has on the
+        validation scans; `pixel`, `threshold` and `f1` of the network alone; and, where they help, `objects`, the
+        `fusion.Weights`.
+    """
+    model = keras.saving.load_model(run.model, compile=False)
+    judge_model = None
+    if not config.pixels_only and manifest.count("train", schema.VIGNETTES):
+        judge_model = fit_classifier(read_vignettes(records, manifest, "train"), len(manifest.classes), config.weights)
+    judge = judge_model and Judge(classify_with(judge_model), Weights.alone(manifest.settings["vignette_size"]))
+
+    def probabilities(images):
+        return keras.ops.convert_to_numpy(keras.ops.softmax(model.predict_on_batch(images[..., None])))
+
+    plain, seen = [], []
+    for stem, (image, truth) in rebuild_scans(records, manifest, "val").items():
+        scan = ArrayScan(stem, image)
+        _, classes, probability, bands = predict_maps(scan, probabilities, PredictConfig())
+        plain.append((probability, truth))
+        if judge:
+            seen.append((judge.look(scan, bands), classes, probability, truth))
+        if sum(truth.size for _, truth in plain) > ENOUGH_PIXELS:
+            break
+    f1, threshold = best_threshold(plain)
+    found = {"foreground": threshold, "f1": f1, "pixel": {"threshold": threshold, "f1": f1}}
+    weights = judge and fit_weights(seen, judge.weights)
+    if weights:
+        for evidence, classes, probability, _ in seen:
+            evidence.apply(weights, classes, probability)
+        fused_f1, threshold = best_threshold([(probability, truth) for *_, probability, truth in seen])
+        if fused_f1 > f1:
+            judge_model.save(run.judge)
+            found |= {"foreground": threshold, "f1": fused_f1, "objects": weights.to_json()}
+    write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans"})
+    return found
+
+
+def fit_classifier(vignettes, num_classes, weights):
+    """Fits the linear layer of a classifier; the encoder stays as it is.
+
+    Args:
+        vignettes: `(images, sides, labels)` as `data.vignette_records.read_vignettes` gives them.
+        num_classes: Number of classes.
+        weights: Where the encoder's weights come from, as for `models.encoders.build_encoder`.
+
+    Returns:
+        A `keras.Model` as `models.classifier` builds it, or None if the vignettes are of fewer than two classes.
+    """
+    images, sides, labels = vignettes
+    if len(np.unique(labels)) < 2:
+        return None
+    model = classifier(ENCODER, num_classes, weights)
+    body = keras.Model(model.inputs, model.get_layer("features").output)
+    views = mirrored(images)
+    features = [body.predict({"image": view, "side": sides}, batch_size=BATCH, verbose=0) for view in views]
+    head = fit_linear(np.concatenate(features), np.tile(labels, len(views)), num_classes)
+    model.get_layer("logits").set_weights(head)
+    return model
+
+
+def fit_linear(features, labels, num_classes):
+    """Fits a logistic regression.
+
+    Args:
+        features: float32 `(rows, features)`.
+        labels: int `(rows,)`, class indices.
+        num_classes: Number of classes; those without a row get logits that never win.
+
+    Returns:
+        `[kernel, bias]`: float32 `(features, classes)` and `(classes,)`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    center, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
+    model = LogisticRegression(C=PENALTY, max_iter=500).fit((features - center) / spread, labels)
+    # The logits of two classes are 0 and the one that scikit-learn gives.
+    two = len(model.classes_) == 2
+    coefficients = np.concatenate([0 * model.coef_, model.coef_]) if two else model.coef_
+    intercepts = np.concatenate([0 * model.intercept_, model.intercept_]) if two else model.intercept_
+    kernel, bias = np.zeros((features.shape[1], num_classes)), np.full(num_classes, -20.0)
+    kernel[:, model.classes_] = coefficients.T / spread[:, None]
+    bias[model.classes_] = intercepts - (coefficients * center / spread).sum(axis=1)
+    return [kernel.astype(np.float32), bias.astype(np.float32)]
+
+
+def classify_with(model):
+    """Makes the function that classifies vignettes.
+
+    Args:
+        model: A `keras.Model` as `models.classifier` builds it.
+
+    Returns:
+        A function of `(images, sides)`, as for `fusion.Judge`.
+    """
+
+    def classify(images, sides):
+        logits = model.predict({"image": images.astype(np.float32), "side": sides}, batch_size=BATCH, verbose=0)
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+    return classify

@@ -1,0 +1,44 @@
+"""U-Nets whose encoder is a network of keras.applications, so that it can start from what it knows already."""
+
+import keras
+from keras import layers
+
+from plankton_keras.models.blocks import Whiten, conv_block, decoder_block, logits_head
+from plankton_keras.models.encoders import build_encoder
+
+DECODER_WIDTHS = (16, 24, 40, 80)
+FULL_WIDTH = 8
+
+
+def encoder_unet(encoder_name, num_classes, weights="none"):
+    """Builds a U-Net around an encoder, for gray patches.
+
+    Args:
+        encoder_name: A key of `encoders.ENCODERS`.
+        num_classes: Number of classes, class 0 included.
+        weights: Where the encoder's weights come from, as for `encoders.build_encoder`.
+
+    Returns:
+        A functional `keras.Model`: float32 images `(batch, height, width, 1)`, values 0..255, to float32 logits
+        `(batch, height, width, num_classes)`. Its layer `encoder` holds the encoder, its attribute `start` says where
+        the encoder's weights come from.
+
+    Raises:
+        SettingError: If the weights are not there or do not fit.
+
+    Example:
+
+    >>> encoder_unet("mobilenetv2_035", num_classes=2).output_shape
+    (None, None, None, 2)
+    """
+    encoder, start = build_encoder(encoder_name, weights)
+    image = keras.Input((None, None, 1), name="image")
+    whitened = Whiten(name="whiten")(image)
+    *skips, x = encoder(whitened)
+    for level, (skip, width) in reversed(list(enumerate(zip(skips, DECODER_WIDTHS, strict=True)))):
+        x = decoder_block(x, skip, width, f"up{level}")
+    full = conv_block(layers.Rescaling(-1 / 127.5, offset=2.0, name="rescale")(whitened), FULL_WIDTH, "full")
+    x = decoder_block(x, full, FULL_WIDTH, "full_out")
+    model = keras.Model(image, logits_head(x, num_classes), name=f"{encoder_name}_unet")
+    model.start = start
+    return model

@@ -1,0 +1,190 @@
+"""Vignettes: pictures of one object each, squared to one size with the ground at white.
+
+Labelled vignettes lie in folders named after their class, as EcoTaxa and the Kaggle plankton challenge give them.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from plankton_keras.errors import InputError
+from plankton_keras.patches import unit_hash
+from plankton_keras.schema import SPLITS
+from plankton_keras.taxa import find_taxa, read_taxa
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+GROUND = 255
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A vignette's file, its class and its split."""
+
+    path: Path
+    label: str
+    split: str
+
+
+def squared(pixels, size):
+    """Pads a picture to a square with white ground and scales it; its aspect stays.
+
+    Args:
+        pixels: uint8 `(height, width)`, ground at 255.
+        size: Side of the result in pixels.
+
+    Returns:
+        uint8 `(size, size)`.
+
+    Example:
+
+    >>> squared(np.zeros((20, 40), np.uint8), 8)[:, 0].tolist()
+    [255, 255, 0, 0, 0, 0, 255, 255]
+    """
+    height, width = pixels.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    padded = np.full((side, side), GROUND, np.uint8)
+    padded[top : top + height, left : left + width] = pixels
+    return cv2.resize(padded, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+
+
+def is_vignette_folder(folder):
+    """Tells a folder of labelled vignettes from one of scans: two folders of pictures or more, and none beside them.
+
+    Args:
+        folder: The folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() or _pictures(folder):
+        return False
+    classes = _class_folders(folder)
+    return len(classes) > 1 and all(_pictures(path) for path in classes[:2])
+
+
+def find_vignettes(folder, val_fraction):
+    """Finds labelled vignettes.
+
+    Args:
+        folder: Folders of pictures named after their class, in sub-folders `train`, `val` and `test` or without.
+        val_fraction: Share for validation where there are no splits. The hash of a file's bytes decides, so that equal
+            files stay together.
+
+    Returns:
+        A list of `Labelled`, by class and name.
+
+    Raises:
+        InputError: If there are fewer than two classes.
+    """
+    found = []
+    for path in _class_folders(Path(folder)):
+        for picture in _pictures(path):
+            split = path.parent.name if path.parent.name in SPLITS and path.parent != Path(folder) else None
+            if split is None:
+                digest = hashlib.sha256(picture.read_bytes()).hexdigest()
+                split = "val" if unit_hash(digest) < val_fraction else "train"
+            found.append(Labelled(picture, path.name, split))
+    if len({vignette.label for vignette in found}) < 2:
+        raise InputError(
+            f"{folder} has fewer than two classes of vignettes.",
+            "folders named after classes, with pictures in them: CLASS/NAME.jpg.",
+            "check the path.",
+        )
+    return found
+
+
+def read_vignette(path):
+    """Reads a picture of one object as gray levels.
+
+    Args:
+        path: The file.
+
+    Returns:
+        uint8 `(height, width)`.
+
+    Raises:
+        InputError: If it is no picture.
+    """
+    content = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    if pixels is None:
+        raise InputError(f"{path} is no picture.", "JPEG, PNG, TIFF or BMP.", "remove the file or export it anew.")
+    return pixels
+
+
+def load_vignettes(vignettes, classes, size):
+    """Reads labelled vignettes into memory.
+
+    Args:
+        vignettes: List of `Labelled`.
+        classes: Class names by index.
+        size: Side that they are scaled to in pixels.
+
+    Returns:
+        `(images, sides, labels)`: uint8 `(count, size, size, 1)`, float32 `(count, 1)` in pixels, int32 `(count,)`.
+
+    Raises:
+        InputError: If a file is no picture, or a class is unknown.
+    """
+    unknown = sorted({vignette.label for vignette in vignettes} - set(classes))
+    if unknown:
+        raise InputError(
+            f"The class {unknown[0]!r} is unknown to the model"
+            + (f", and {len(unknown) - 1} more." if unknown[1:] else "."),
+            f"the {len(classes)} classes that it was trained on.",
+            "rename or remove the folder.",
+        )
+    images = np.empty((len(vignettes), size, size, 1), np.uint8)
+    sides = np.empty((len(vignettes), 1), np.float32)
+    for index, vignette in enumerate(vignettes):
+        pixels = read_vignette(vignette.path)
+        images[index, ..., 0], sides[index] = squared(pixels, size), max(pixels.shape)
+    return images, sides, np.array([classes.index(vignette.label) for vignette in vignettes], np.int32)
+
+
+def living_by_name(folder, names):
+    """Reads which classes are alive from the `taxa.csv` of a folder or of its parent.
+
+    Args:
+        folder: The folder of vignettes.
+        names: Class names.
+
+    Returns:
+        A dictionary from name to bool, or None where there is no `taxa.csv`.
+
+    Raises:
+        InputError: If a class does not stand in it.
+    """
+    path = find_taxa(folder)
+    if path is None:
+        return None
+    known = {taxon.name: taxon.living for taxon in read_taxa(path)}
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise InputError(
+            f"{path} has no line for the class {missing[0]!r}"
+            + (f" and {len(missing) - 1} more." if missing[1:] else "."),
+            "a line id,name,living for each folder of vignettes.",
+            "add it.",
+        )
+    return {name: known[name] for name in names}
+
+
+def _class_folders(folder):
+    """Lists the folders of classes, below those of splits too, by split and name."""
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    splits = [path for path in below if path.name in SPLITS]
+    if not splits:
+        return below
+    return [path for split in splits for path in sorted(split.iterdir()) if path.is_dir()]
+
+
+def _pictures(folder):
+    """Lists the pictures of a folder by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )

@@ -1,0 +1,232 @@
+"""candidates: what is darker than the local ground is found whole and cut out alone, however the scan is cut."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from plankton_keras.candidates import LocalGround, bands_of, find_candidates
+from plankton_keras.scans import ArrayScan
+from plankton_keras.tiles import Window
+
+
+def drawn(*rectangles, height=300, width=300):
+    """A scan of gray 200 with rectangles `(top, left, bottom, right, gray)`.
+
+    Those of gray 40 are dark one pixel further on all sides: one black pixel of nine brings the mean to 182 < 190.
+    """
+    pixels = np.full((height, width), 200, np.uint8)
+    for top, left, bottom, right, gray in rectangles:
+        pixels[top:bottom, left:right] = gray
+    return pixels
+
+
+def blobs(height=300, width=260, seed=0):
+    """Smooth dark blobs of many sizes, from specks on, on a ground of 200."""
+    noise = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    return np.where(smooth > 1.1 * smooth.std(), 80, 200).astype(np.uint8)
+
+
+def slope(height, width):
+    """Gray levels from 80 on that grow by one each 8 columns."""
+    return np.tile(80 + np.arange(width) // 8, (height, 1)).astype(np.uint8)
+
+
+def cut(size, *places):
+    return list(itertools.pairwise([0, *places, size]))
+
+
+def find(pixels, places=(), **more):
+    return find_candidates(ArrayScan("a", pixels), cut(len(pixels), *places), **more)
+
+
+def whole(pixels):
+    return Window(0, 0, *pixels.shape)
+
+
+def label_map(candidates):
+    return np.concatenate([labels for _, _, labels in candidates.labelled_bands()])
+
+
+def table(objects):
+    return objects.labels.tolist(), objects.boxes.tolist(), objects.areas.tolist()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7), (1030, 45)])
+@pytest.mark.parametrize("gray", [0, 137, 255])
+def test_the_ground_of_a_plain_scan_is_its_gray(shape, gray):
+    ground = LocalGround(ArrayScan("a", np.full(shape, gray, np.uint8))).read(Window(0, 0, *shape))
+    assert (ground.shape, ground.dtype) == (shape, np.float32)
+    assert (ground == gray).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_ground_follows_a_slope_in_either_direction(turned):
+    pixels = slope(640, 1200).T.copy() if turned else slope(640, 1200)
+    ground = LocalGround(ArrayScan("a", pixels)).read(whole(pixels))
+    assert np.abs(ground - pixels).max() <= 1
+    assert not find(pixels).dark.any()
+
+
+def test_a_small_dark_object_does_not_change_the_ground():
+    pixels = drawn((100, 120, 200, 180, 20))
+    assert (LocalGround(ArrayScan("a", pixels)).read(whole(pixels)) == 200).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [((128,), (8, 200)), ((1, 2, 77, 299), (130, 131)), ((), (259,))])
+def test_windows_joined_give_the_ground_of_the_whole(rows, columns):
+    pixels = blobs() - slope(300, 260) // 4
+    ground = LocalGround(ArrayScan("a", pixels))
+    for read in (ground.read, ground.whitened):
+        bands = []
+        for top, bottom in cut(300, *rows):
+            parts = [read(Window(top, left, bottom - top, right - left)) for left, right in cut(260, *columns)]
+            bands.append(np.concatenate(parts, axis=1))
+        assert np.array_equal(np.concatenate(bands), read(whole(pixels)))
+
+
+@pytest.mark.parametrize("places", [(1,), (128,), (1, 2, 3, 150, 299), tuple(range(1, 300))])
+def test_windows_joined_are_as_dark_as_the_whole(places):
+    pixels = blobs() - slope(300, 260) // 4
+    ground = LocalGround(ArrayScan("a", pixels))
+    joined = [ground.dark(Window(top, 0, bottom - top, 260)) for top, bottom in cut(300, *places)]
+    expected = ground.dark(whole(pixels))
+    assert set(np.unique(expected)) == {0, 1}
+    assert np.array_equal(np.concatenate(joined), expected)
+
+
+def test_whitened_puts_the_ground_at_255_and_keeps_the_share_of_it():
+    pixels = drawn((50, 50, 80, 80, 79), (100, 100, 120, 120, 0), (200, 200, 220, 220, 230))
+    white = LocalGround(ArrayScan("a", pixels)).whitened(whole(pixels))
+    # 79 / 200 * 255 = 100.7; brighter than the ground stays at 255.
+    assert white.dtype == np.uint8
+    assert np.array_equal(white, np.where(pixels == 79, 101, np.where(pixels == 0, 0, 255)))
+
+
+def test_whitened_takes_a_slope_away():
+    pixels = slope(640, 1200)
+    assert LocalGround(ArrayScan("a", pixels)).whitened(whole(pixels)).min() >= 252
+
+
+def test_the_ground_of_a_black_scan_is_no_candidate():
+    pixels = np.zeros((50, 60), np.uint8)
+    assert not LocalGround(ArrayScan("a", pixels)).whitened(whole(pixels)).any()
+    assert len(find(pixels).objects) == 0
+
+
+def test_bands_cover_the_height():
+    assert bands_of(5) == [(0, 5)]
+    assert bands_of(1024) == [(0, 1024)]
+    assert bands_of(1025) == [(0, 1024), (1024, 1025)]
+
+
+def test_what_is_dark_and_large_enough_is_found_and_specks_are_not():
+    # One pixel more on each side: 32 x 32, 11 x 11 and 10 x 10.
+    candidates = find(drawn((50, 60, 80, 90, 40), (150, 40, 159, 49, 40), (150, 140, 158, 148, 40)))
+    assert table(candidates.objects) == ([1, 2], [[49, 59, 81, 91], [149, 39, 160, 50]], [1024, 121])
+    assert np.count_nonzero(candidates.dark) == 1024 + 121 + 100
+
+
+@pytest.mark.parametrize(("min_area", "areas"), [(1, [121, 100]), (100, [121, 100]), (101, [121]), (122, [])])
+def test_a_candidate_of_exactly_the_smallest_area_is_kept(min_area, areas):
+    pixels = drawn((50, 40, 59, 49, 40), (150, 140, 158, 148, 40))
+    assert find(pixels, min_area=min_area).objects.areas.tolist() == areas
+
+
+@pytest.mark.parametrize(("darkness", "count"), [(0.95, 2), (0.8, 1), (0.3, 0)])
+def test_only_what_is_darker_than_a_share_of_the_ground_is_found(darkness, count):
+    # 191, 181 and 81 of 200 are 0.955, 0.905 and 0.405.
+    pixels = drawn((20, 20, 60, 60, 191), (100, 100, 140, 140, 181), (200, 200, 240, 240, 81))
+    assert len(find(pixels, darkness=darkness).objects) == count
+
+
+@pytest.mark.parametrize("places", [(128,), (1, 2, 3, 150, 299), tuple(range(1, 300))])
+def test_the_candidates_do_not_depend_on_the_bands(places):
+    expected, candidates = find(blobs()), find(blobs(), places)
+    assert 10 < len(expected.objects) < find(blobs(), min_area=1).objects.labels.max()
+    assert table(candidates.objects) == table(expected.objects)
+    assert np.array_equal(candidates.dark, expected.dark)
+    assert np.array_equal(label_map(candidates), label_map(expected))
+
+
+@pytest.mark.parametrize("places", [(), (100,), (55, 99), (139, 140, 141)])
+def test_the_arms_of_a_u_are_one_candidate_wherever_it_is_cut(places):
+    candidates = find(drawn((50, 50, 140, 60, 40), (50, 100, 140, 110, 40), (140, 50, 150, 110, 40)), places)
+    # Each arm is 91 x 12 with its edge, what joins them 11 to 12 x 62: 2 * 90 * 12 + 12 * 62.
+    assert table(candidates.objects) == ([1], [[49, 49, 151, 111]], [2 * 90 * 12 + 12 * 62])
+    assert np.array_equal(label_map(candidates), candidates.dark)
+
+
+@pytest.mark.parametrize("places", [(), (60, 61, 200)])
+def test_the_labels_of_the_bands_agree_with_the_objects(places):
+    candidates = find(blobs(), places)
+    labels, objects = label_map(candidates), candidates.objects
+    assert [band[:2] for band in candidates.labelled_bands()] == cut(300, *places)
+    assert np.bincount(labels.ravel())[1:].tolist() == objects.areas.tolist()
+    for (rows, columns), box in zip(ndimage.find_objects(labels), objects.boxes.tolist(), strict=True):
+        assert [rows.start, columns.start, rows.stop, columns.stop] == box
+    assert candidates.dark[labels > 0].all()
+    assert objects.areas.min() >= 120
+
+
+@pytest.mark.parametrize("places", [(), (60, 215)])
+def test_the_owner_of_a_candidate_is_the_class_of_most_of_its_pixels_class_0_too(places):
+    candidates = find(drawn((50, 50, 80, 80, 40), (200, 50, 230, 80, 40), (200, 200, 230, 230, 40)), places)
+    truth = np.zeros((300, 300), np.uint8)
+    # Of 32 columns from 49 on: 20 of class 1 and 12 of class 2; then 15 of class 1 and 17 of class 0; then all class 2.
+    truth[49:81, 49:69], truth[49:81, 69:81] = 1, 2
+    truth[199:231, 49:64] = 1
+    truth[190:240, 190:240] = 2
+    assert candidates.owners(lambda window: truth[window.slices], 3).tolist() == [1, 0, 2]
+
+
+def test_a_vignette_shows_its_candidate_alone():
+    # An L, and a square inside its box: 60 * 10 + 50 * 10 pixels of 40 / 200 * 255 = 51, 400 of 120 / 200 * 255 = 153.
+    candidates = find(drawn((50, 50, 110, 60, 40), (100, 60, 110, 110, 40), (65, 75, 85, 95, 120)))
+    images, sides = candidates.vignettes(68)
+    assert sides.tolist() == [[68], [28]]
+    values, counts = np.unique(images[0], return_counts=True)
+    assert (values.tolist(), counts.tolist()) == ([51, 255], [1100, 68 * 68 - 1100])
+    # The same without scaling for the square.
+    values, counts = np.unique(candidates.vignettes(28)[0][1], return_counts=True)
+    assert (values.tolist(), counts.tolist()) == ([153, 255], [400, 28 * 28 - 400])
+
+
+def test_a_neighbour_that_only_reaches_into_the_vignette_becomes_ground_with_its_soft_edge():
+    candidates = find(drawn((50, 50, 80, 80, 40), (20, 84, 120, 100, 120), (20, 82, 120, 84, 195)))
+    images, _ = candidates.vignettes(38)
+    own = int(np.flatnonzero(candidates.objects.areas == 1024)[0])
+    values, counts = np.unique(images[own], return_counts=True)
+    assert (values.tolist(), counts.tolist()) == ([51, 255], [900, 38 * 38 - 900])
+
+
+@pytest.mark.parametrize("size", [16, 64, 128])
+def test_vignettes_have_the_size_and_the_longer_side_with_margin_is_told(size):
+    # 52 x 22 and 32 x 72 pixels, and 3 on each side.
+    images, sides = find(drawn((20, 20, 70, 40, 40), (150, 100, 180, 170, 40))).vignettes(size)
+    assert (images.shape, images.dtype) == ((2, size, size, 1), np.uint8)
+    assert (sides.tolist(), sides.dtype) == ([[58], [78]], np.float32)
+    # Scaled to the same size, an area is its share of the square: 1,000 / 58^2 and 2,100 / 78^2.
+    shares = (255 - images.astype(float)).mean(axis=(1, 2, 3)) / (255 - 51)
+    assert shares == pytest.approx([1000 / 58**2, 2100 / 78**2], rel=0.06)
+
+
+def test_candidates_in_the_corners_of_the_scan_are_cut_out_whole():
+    corners = [(top, left, top + 30, left + 30, 40) for top in (0, 570) for left in (0, 570)]
+    candidates = find(drawn(*corners, height=600, width=600))
+    assert table(candidates.objects)[2] == [961] * 4
+    # 31 pixels and a margin of 3 towards the inside.
+    images, _ = candidates.vignettes(34)
+    assert (images == 51).sum(axis=(1, 2, 3)).tolist() == [900] * 4
+    assert images[range(4), [0, 0, 33, 33], [0, 33, 0, 33], 0].tolist() == [51] * 4
+
+
+def test_a_scan_without_candidates_has_no_vignettes_and_no_owners():
+    candidates = find(drawn(), (100,))
+    images, sides = candidates.vignettes(16)
+    assert (len(candidates.objects), images.shape, sides.shape) == (0, (0, 16, 16, 1), (0, 1))
+    assert candidates.owners(lambda window: np.zeros((window.height, window.width), np.uint8), 2).tolist() == []
+    assert not label_map(candidates).any()

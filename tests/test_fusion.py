@@ -1,0 +1,247 @@
+"""fusion: the network's word and the judge's, weighed by hand and by fit. Fakes instead of models."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plankton_keras.candidates import find_candidates
+from plankton_keras.config import PredictConfig
+from plankton_keras.fusion import Evidence, Judge, Weights, best_threshold, fit_weights, log_odds, mirrored
+from plankton_keras.prediction import predict_scan
+from plankton_keras.scans import ArrayScan
+from plankton_keras.tiles import Window
+
+ALONE = Weights.alone(16)
+LN4 = np.log(4)
+# Rows and columns 49 to 80 are dark: the mean of 3 x 3 pixels reaches one further.
+SQUARE = (50, 50, 80, 80, 40)
+BESIDE = (50, 150, 80, 180, 100)
+
+
+def drawn(*rectangles, height=200, width=300):
+    """A scan of gray 200 with rectangles `(top, left, bottom, right, gray)`."""
+    pixels = np.full((height, width), 200, np.uint8)
+    for top, left, bottom, right, gray in rectangles:
+        pixels[top:bottom, left:right] = gray
+    return ArrayScan("a", pixels)
+
+
+def evidence_of(scan, judged, places=()):
+    bands = list(itertools.pairwise([0, *places, scan.height]))
+    return Evidence(find_candidates(scan, bands), np.array(judged, np.float32))
+
+
+def labels_of(evidence):
+    return np.concatenate([labels for _, _, labels in evidence.candidates.labelled_bands()])
+
+
+def darkness_as_probability(batch):
+    """A fake network: the darker, the likelier."""
+    foreground = 1 - batch.astype(np.float32) / 255
+    return np.stack([1 - foreground, foreground], axis=-1)
+
+
+def by_darkness(images, sides):
+    """A fake judge: living is what has a pixel darker than 60."""
+    living = images.min(axis=(1, 2, 3)) < 60
+    return np.where(living[:, None], [[0.1, 0.9]], [[0.9, 0.1]]).astype(np.float32)
+
+
+def test_log_odds_are_symmetric_grow_and_are_kept_within_those_of_1_and_254():
+    odds = log_odds(np.arange(256, dtype=np.uint8))
+    assert odds[[51, 204]] == pytest.approx([-LN4, LN4])
+    assert odds == pytest.approx(-odds[::-1])
+    assert (np.diff(odds[1:255]) > 0).all()
+    assert (odds[0], odds[255]) == (odds[1], odds[254])
+    assert odds[255] == pytest.approx(np.log(254))
+    assert np.rint(255 / (1 + np.exp(-odds[1:255]))).tolist() == list(range(1, 255))
+
+
+def test_weights_come_back_from_json():
+    weights = Weights(0.5, -1.25, 2.0, 0.1, 0.9, 77, 64)
+    assert Weights(**json.loads(json.dumps(weights.to_json()))) == weights
+
+
+def test_a_judge_sees_all_candidates_and_those_in_doubt_from_all_sides():
+    calls, answers = [], [[0.01, 0.5, 0.98], [0.3], [0.1], [0.3]]
+
+    def classify(images, sides):
+        other = np.array(answers[len(calls)], np.float32)
+        calls.append((images, sides))
+        return np.stack([other, 1 - other], axis=1)
+
+    scan = drawn(SQUARE, (100, 100, 150, 110, 40), (140, 110, 150, 120, 40), (150, 200, 190, 280, 40))
+    evidence = Judge(classify, ALONE).look(scan, [(0, 70), (70, 200)])
+    # (0.5 + 0.3 + 0.1 + 0.3) / 4.
+    assert evidence.judged == pytest.approx(np.array([[0.01, 0.99], [0.3, 0.7], [0.98, 0.02]]))
+    images, sides = evidence.candidates.vignettes(16)
+    assert np.array_equal(calls[0][0], images)
+    assert [sides.tolist() for _, sides in calls] == [sides.tolist(), [[58]], [[58]], [[58]]]
+    for (seen_images, _), view in zip(calls[1:], mirrored(images)[1:], strict=True):
+        assert np.array_equal(seen_images, view[1:2])
+
+
+@pytest.mark.parametrize(("changed", "count"), [({}, 3), ({"min_area": 200}, 2), ({"darkness": 0.4}, 1)])
+def test_the_weights_say_what_a_candidate_is(changed, count):
+    judge = Judge(by_darkness, replace(ALONE, **changed))
+    assert len(judge.look(drawn(SQUARE, BESIDE, (120, 50, 129, 59, 40)), [(0, 200)]).judged) == count
+
+
+def test_without_candidates_the_judge_is_not_asked_and_nothing_is_found():
+    evidence = Judge(None, ALONE).look(drawn(), [(0, 90), (90, 200)])
+    classes, probability = np.ones((200, 300), np.uint8), np.full((200, 300), 255, np.uint8)
+    assert len(evidence.judged) == 0
+    assert not evidence.inside(Window(0, 0, 200, 300))
+    evidence.apply(ALONE, classes, probability)
+    assert not classes.any()
+    assert not probability.any()
+
+
+def test_a_candidate_reaches_into_a_window_that_has_a_pixel_of_its_box():
+    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.5, 0.5]] * 2)
+    for inside in ((60, 60, 2, 2), (0, 0, 50, 300), (80, 0, 20, 300), (0, 0, 200, 50), (0, 80, 200, 20)):
+        assert evidence.inside(Window(*inside))
+    for outside in ((0, 0, 49, 300), (81, 0, 20, 300), (0, 0, 200, 49), (0, 81, 200, 20), (100, 149, 50, 100)):
+        assert not evidence.inside(Window(*outside))
+
+
+def test_the_evidence_of_a_candidate_in_two_bands_by_hand():
+    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.2, 0.8], [0.8, 0.2]], places=(57,))
+    probability = np.full((200, 300), 51, np.uint8)
+    probability[57:, :100] = 204
+    rows = list(evidence.bands(probability))
+    assert [(top, bottom) for top, bottom, _, _ in rows] == [(0, 57), (57, 200)]
+    for (_, _, labels, found), pixel in zip(rows, (-LN4, LN4), strict=True):
+        inside = labels[labels > 0]
+        assert (found.shape, found.dtype) == ((len(inside), 3), np.float32)
+        # 8 rows of -ln 4 and 24 of ln 4; the other has -ln 4 throughout.
+        assert found[inside == 1] == pytest.approx(np.tile([pixel, LN4 / 2, LN4], (np.sum(inside == 1), 1)))
+        assert found[inside == 2] == pytest.approx(np.tile([-LN4, -LN4, -LN4], (np.sum(inside == 2), 1)))
+
+
+@pytest.mark.parametrize("places", [(), (57, 100)])
+def test_the_pixel_alone_keeps_the_network_inside_candidates_and_finds_nothing_outside(places):
+    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.1, 0.9], [0.9, 0.1]], places)
+    probability = np.random.default_rng(0).integers(0, 256, (200, 300), np.uint8)
+    # The log-odds are kept within those of 1 and 254.
+    expected = np.where(labels_of(evidence) > 0, probability.clip(1, 254), 0)
+    evidence.apply(replace(ALONE, pixel=1.0, object=0.0), np.zeros_like(probability), probability)
+    assert np.array_equal(probability, expected)
+
+
+@pytest.mark.parametrize("places", [(), (57, 100)])
+def test_the_judge_alone_gives_each_candidate_its_probability_and_likeliest_class_but_0(places):
+    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], places)
+    rng = np.random.default_rng(0)
+    classes, probability = rng.integers(1, 3, (200, 300), np.uint8), rng.integers(0, 256, (200, 300), np.uint8)
+    evidence.apply(ALONE, classes, probability)
+    labels = labels_of(evidence)
+    assert np.array_equal(probability, np.array([0, 204, 102])[labels])
+    assert np.array_equal(classes, np.array([0, 2, 1])[labels])
+
+
+def test_all_evidence_is_added_by_its_weights():
+    evidence = evidence_of(drawn(SQUARE), [[0.2, 0.8]])
+    probability = np.full((200, 300), 204, np.uint8)
+    evidence.apply(replace(ALONE, pixel=0.5, mean=0.25, object=-1.0, bias=LN4), np.zeros_like(probability), probability)
+    # ln 4 (0.5 + 0.25 - 1 + 1) = 0.75 ln 4, and 255 / (1 + 4 ** -0.75) = 188.4.
+    assert set(np.unique(probability)) == {0, 188}
+
+
+def seen(judge_right, network_right, seed):
+    """Evidence, maps and truth of a scan with 48 squares, every other of them living; who is not right says noise."""
+    rng = np.random.default_rng(seed)
+    living = rng.permutation(np.arange(48) % 2 == 0)
+    places = itertools.product(range(10, 250, 40), range(10, 330, 40))
+    scan = drawn(*((top, left, top + 20, left + 20, 40) for top, left in places), height=260, width=330)
+    word = np.where(living, 0.9, 0.1) if judge_right else rng.uniform(0.1, 0.9, 48)
+    evidence = evidence_of(scan, np.stack([1 - word, word], axis=1), places=(101,))
+    truth = np.concatenate([[0], living]).astype(np.uint8)[labels_of(evidence)]
+    probability = np.where(truth > 0, 200, 55) + rng.integers(-50, 51, truth.shape)
+    noise = rng.integers(0, 256, truth.shape)
+    return evidence, np.zeros_like(truth), (probability if network_right else noise).astype(np.uint8), truth
+
+
+@pytest.mark.parametrize("judge_right", [True, False])
+def test_the_better_evidence_is_trusted_and_the_fused_maps_find_the_living(judge_right):
+    scans = [seen(judge_right, not judge_right, seed) for seed in (0, 1)]
+    weights = fit_weights(scans, ALONE)
+    judge, network = weights.object, weights.pixel + weights.mean
+    better, worse = (judge, network) if judge_right else (network, judge)
+    assert better > max(1, 4 * abs(worse))
+    assert replace(weights, pixel=0.0, mean=0.0, object=1.0, bias=0.0) == ALONE
+    for evidence, classes, probability, _ in scans:
+        evidence.apply(weights, classes, probability)
+    assert best_threshold([(probability, truth) for *_, probability, truth in scans])[0] == 1
+
+
+def test_there_are_no_weights_where_all_candidates_are_of_one_kind_or_there_are_none():
+    evidence, classes, probability, truth = seen(True, True, seed=0)
+    for level in range(3):
+        assert fit_weights([(evidence, classes, probability, np.full_like(truth, level))], ALONE) is None
+    empty = np.zeros((200, 300), np.uint8)
+    assert fit_weights([(evidence_of(drawn(), np.zeros((0, 2))), empty, empty, empty)], ALONE) is None
+    assert fit_weights([], ALONE) is None
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (1100, 5)])
+def test_the_best_threshold_is_the_best_of_all_255(shape):
+    rng = np.random.default_rng(shape[0])
+    truths = [rng.integers(0, 3, shape, np.uint8), (rng.random(shape) < 0.1).astype(np.uint8)]
+    maps = [((truth > 0) * 60 + rng.integers(0, 196, shape)).astype(np.uint8) for truth in truths]
+    scores = np.zeros(256)
+    for level in range(1, 256):
+        found, living = np.stack(maps) >= level, np.stack(truths) > 0
+        scores[level] = 2 * np.sum(found & living) / (found.sum() + living.sum())
+    f1, threshold = best_threshold(iter(zip(maps, truths, strict=True)))
+    assert f1 == pytest.approx(scores.max())
+    assert scores[round(threshold * 255)] == scores.max()
+
+
+def predict(scan, judge=None, network=darkness_as_probability, tile=128, context=16, batch_size=1):
+    config = PredictConfig(tile=tile, context=context, batch_size=batch_size, min_area=0)
+    return predict_scan(scan, network, 0.5, config, judge=judge)
+
+
+# 4 x 4 tiles, whose owned parts meet at 109, 199 and 291.
+@pytest.mark.parametrize(("places", "count"), [([], 0), ([(65, 65)], 1), ([(95, 95)], 4), ([(20, 20), (350, 30)], 2)])
+def test_tiles_without_candidates_are_not_computed(places, count):
+    calls = []
+
+    def network(batch):
+        calls.append(len(batch))
+        return darkness_as_probability(batch)
+
+    scan = drawn(*((top, left, top + 30, left + 30, 40) for top, left in places), height=400, width=400)
+    assert len(predict(scan, Judge(by_darkness, ALONE), network).objects) == len(places)
+    assert calls == [1] * count
+    predict(scan, None, network)
+    assert len(calls) == count + 16
+
+
+def test_what_the_judge_calls_not_living_vanishes_and_the_living_is_found_whole():
+    scan = drawn(SQUARE, BESIDE)
+    assert len(predict(scan).objects) == 2
+    prediction = predict(scan, Judge(by_darkness, ALONE))
+    # Black is living, gray is not: 0.9 * 255 = 229.5 and 0.1 * 255 = 25.5.
+    assert prediction.objects.boxes.tolist() == [[49, 49, 81, 81]]
+    assert prediction.objects.areas.tolist() == [1024]
+    assert prediction.objects.scores == pytest.approx([0.9], abs=1 / 255)
+    assert np.array_equal(prediction.classes > 0, prediction.probability > 128)
+    assert prediction.probability[60, 160] in (25, 26)
+
+
+@pytest.mark.parametrize(("tile", "context", "batch_size"), [(128, 0, 1), (128, 40, 3), (192, 16, 2)])
+def test_the_result_does_not_depend_on_the_tiles(tile, context, batch_size):
+    judge = Judge(by_darkness, replace(ALONE, pixel=0.4, mean=0.3, object=0.5, bias=0.2))
+    scan = drawn(SQUARE, BESIDE, (90, 20, 140, 280, 30), (30, 100, 190, 110, 50), (170, 200, 195, 230, 100))
+    expected = predict(scan, judge, tile=512)
+    assert len(expected.objects) == 2
+    prediction = predict(scan, judge, tile=tile, context=context, batch_size=batch_size)
+    assert np.array_equal(prediction.probability, expected.probability)
+    assert np.array_equal(prediction.classes, expected.classes)
+    for name in ("boxes", "areas", "scores"):
+        assert np.array_equal(getattr(prediction.objects, name), getattr(expected.objects, name))

@@ -1,0 +1,198 @@
+"""vignettes: squared with white around them, and found by folders named after classes."""
+
+import cv2
+import numpy as np
+import pytest
+
+from plankton_keras.errors import InputError
+from plankton_keras.vignettes import (
+    Labelled,
+    find_vignettes,
+    is_vignette_folder,
+    living_by_name,
+    load_vignettes,
+    read_vignette,
+    squared,
+)
+
+
+def touch(folder, *names):
+    """Files whose bytes are their own name, so that no two are equal."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def draw(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [1, 7, 32])
+def test_a_square_picture_of_the_size_is_left_as_it_is(size):
+    assert (squared(noise(size, size), size) == noise(size, size)).all()
+
+
+def test_a_picture_whose_longer_side_is_the_size_is_only_padded_with_white():
+    # 5 - 2 = 3 rows to add: 1 above, 2 below.
+    expected = np.full((5, 5), 255, np.uint8)
+    expected[1:3] = noise(2, 5)
+    assert (squared(noise(2, 5), 5) == expected).all()
+    assert (squared(noise(2, 5).T, 5) == expected.T).all()
+
+
+def test_a_black_bar_keeps_its_aspect_when_it_is_scaled_down():
+    # 20 x 40 to 8: scale 1/5, so 4 rows of 8; 2 rows of white on either side.
+    result = squared(np.zeros((20, 40), np.uint8), 8)
+    assert (result == np.repeat([255, 0, 255], [2, 4, 2])[:, None]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (3, 8), (31, 18), (33, 64), (101, 37), (1, 500)])
+@pytest.mark.parametrize("size", [32, 45])
+def test_the_black_share_of_the_square_is_that_of_the_picture(shape, size):
+    result = squared(np.zeros(shape, np.uint8), size)
+    assert (result.shape, result.dtype) == ((size, size), np.uint8)
+    share = shape[0] * shape[1] / max(shape) ** 2
+    assert 1 - result.mean() / 255 == pytest.approx(share, abs=0.005)
+
+
+def test_a_folder_of_scans_is_no_vignette_folder(tmp_path):
+    touch(tmp_path, "a/1_scan.png", "a/1_mask.png", "b/train/1_scan.png", "b/val/2_scan.png")
+    touch(tmp_path, "c/1_scan.png", "c/x/1.png", "c/y/2.png")
+    assert [is_vignette_folder(tmp_path / name) for name in ("a", "b", "c", "missing")] == [False] * 4
+    assert not is_vignette_folder(tmp_path / "a" / "1_scan.png")
+
+
+def test_two_classes_are_a_vignette_folder_and_one_is_not(tmp_path):
+    touch(tmp_path, "one/copepod/1.jpg", "two/copepod/1.jpg", "two/detritus/2.TIF", "two/taxa.csv", "two/.cache/x.txt")
+    touch(tmp_path, "none/copepod/1.txt", "none/detritus/2.txt")
+    assert [is_vignette_folder(tmp_path / name) for name in ("one", "two", "none")] == [False, True, False]
+
+
+def test_classes_below_splits_are_a_vignette_folder(tmp_path):
+    touch(tmp_path, "train/copepod/1.png", "train/detritus/2.png", "val/copepod/3.png")
+    assert is_vignette_folder(tmp_path)
+
+
+def test_sub_folders_give_the_split_and_the_class(tmp_path):
+    touch(tmp_path, "train/b/2.png", "train/b/1.jpg", "train/a/3.bmp", "val/a/4.tiff", "test/b/5.jpeg", "train/a/x.txt")
+    found = find_vignettes(tmp_path, val_fraction=0.9)
+    assert sorted((each.split, each.label, each.path.name) for each in found) == [
+        ("test", "b", "5.jpeg"),
+        ("train", "a", "3.bmp"),
+        ("train", "b", "1.jpg"),
+        ("train", "b", "2.png"),
+        ("val", "a", "4.tiff"),
+    ]
+
+
+def test_without_splits_vignettes_come_by_class_and_name(tmp_path):
+    touch(tmp_path, "b/1.png", "a/2.png", "a/10.png")
+    assert find_vignettes(tmp_path, val_fraction=0) == [
+        Labelled(tmp_path / "a" / "10.png", "a", "train"),
+        Labelled(tmp_path / "a" / "2.png", "a", "train"),
+        Labelled(tmp_path / "b" / "1.png", "b", "train"),
+    ]
+
+
+def test_the_name_of_the_folder_itself_is_no_split(tmp_path):
+    touch(tmp_path / "test", "a/1.png", "b/2.png")
+    assert {each.split for each in find_vignettes(tmp_path / "test", val_fraction=0)} == {"train"}
+
+
+def test_equal_files_of_different_names_and_classes_go_to_the_same_split(tmp_path):
+    touch(tmp_path, *(f"a/{index}.png" for index in range(40)))
+    for path in sorted((tmp_path / "a").iterdir()):
+        for copy in (tmp_path / "b" / f"copy of {path.name}", tmp_path / "a" / f"again {path.name}"):
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    splits = {}
+    for each in find_vignettes(tmp_path, val_fraction=0.5):
+        splits.setdefault(each.path.read_bytes(), []).append(each.split)
+    assert all(len(names) == 3 and len(set(names)) == 1 for names in splits.values())
+    assert {names[0] for names in splits.values()} == {"train", "val"}
+
+
+def test_the_share_of_validation_is_about_what_was_asked_and_grows_by_adding(tmp_path):
+    touch(tmp_path, *(f"{label}/{index}.png" for label in "ab" for index in range(200)))
+
+    def validation(share):
+        return {each.path for each in find_vignettes(tmp_path, share) if each.split == "val"}
+
+    # 400 draws: three standard deviations at 0.25 are 26 files.
+    assert len(validation(0)) == 0
+    assert 74 <= len(validation(0.25)) <= 126
+    assert validation(0.1) < validation(0.25)
+
+
+def test_fewer_than_two_classes_are_refused(tmp_path):
+    touch(tmp_path, "train/a/1.png", "val/a/2.png", "val/b/2.txt")
+    with pytest.raises(InputError) as caught:
+        find_vignettes(tmp_path, val_fraction=0.2)
+    assert str(caught.value) == (
+        f"{tmp_path} has fewer than two classes of vignettes.\n"
+        "Expected: folders named after classes, with pictures in them: CLASS/NAME.jpg.\n"
+        "Fix: check the path."
+    )
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(InputError) as caught:
+        read_vignette(tmp_path / "a.jpg")
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.jpg'} is no picture.\n"
+        "Expected: JPEG, PNG, TIFF or BMP.\n"
+        "Fix: remove the file or export it anew."
+    )
+
+
+def test_loaded_vignettes_have_the_labels_of_the_given_classes(tmp_path):
+    draw(tmp_path / "a" / "1.png", noise(16, 8, seed=1))
+    draw(tmp_path / "b" / "2.png", noise(24, 48, seed=2))
+    images, sides, labels = load_vignettes(find_vignettes(tmp_path, val_fraction=0), ("b", "other", "a"), 16)
+    assert (images.dtype, sides.dtype, labels.dtype) == (np.uint8, np.float32, np.int32)
+    assert images.shape == (2, 16, 16, 1)
+    assert (images[0, ..., 0] == squared(noise(16, 8, seed=1), 16)).all()
+    assert (images[1, ..., 0] == squared(noise(24, 48, seed=2), 16)).all()
+    assert (sides.tolist(), labels.tolist()) == ([[16], [48]], [2, 0])
+
+
+@pytest.mark.parametrize(("classes", "more"), [(("b", "c"), "."), (("c",), ", and 1 more.")])
+def test_a_class_that_the_model_does_not_know_is_refused(tmp_path, classes, more):
+    found = [Labelled(tmp_path / "1.png", "b", "train"), Labelled(tmp_path / "2.png", "a", "train")]
+    with pytest.raises(InputError) as caught:
+        load_vignettes(found, classes, 16)
+    assert str(caught.value) == (
+        f"The class 'a' is unknown to the model{more}\n"
+        f"Expected: the {len(classes)} classes that it was trained on.\n"
+        "Fix: rename or remove the folder."
+    )
+
+
+def test_what_is_alive_stands_in_taxa_csv_in_the_folder_or_beside_it(tmp_path):
+    folder = tmp_path / "vignettes"
+    folder.mkdir()
+    assert living_by_name(folder, ["copepod"]) is None
+    (tmp_path / "taxa.csv").write_text("id,name,living\n1,detritus,0\n8,copepod,1\n9,salp,1\n")
+    assert living_by_name(folder, ["copepod", "detritus"]) == {"copepod": True, "detritus": False}
+    (folder / "taxa.csv").write_text("id,name,living\n1,copepod,0\n")
+    assert living_by_name(folder, ["copepod"]) == {"copepod": False}
+
+
+@pytest.mark.parametrize(("names", "more"), [(["copepod", "salp"], "."), (["squid", "salp"], " and 1 more.")])
+def test_a_class_without_a_line_in_taxa_csv_is_refused(tmp_path, names, more):
+    (tmp_path / "taxa.csv").write_text("id,name,living\n8,copepod,1\n")
+    with pytest.raises(InputError) as caught:
+        living_by_name(tmp_path, names)
+    assert str(caught.value) == (
+        f"{tmp_path.resolve() / 'taxa.csv'} has no line for the class 'salp'{more}\n"
+        "Expected: a line id,name,living for each folder of vignettes.\n"
+        "Fix: add it."
+    )
