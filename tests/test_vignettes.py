@@ -142,8 +142,9 @@ def test_fewer_than_two_classes_are_refused(tmp_path):
     )
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path):
-    touch(tmp_path, "a.jpg")
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(InputError) as caught:
         read_vignette(tmp_path / "a.jpg")
     assert str(caught.value) == (
