@@ -17,6 +17,8 @@ from plankton_keras.vignettes import GROUND, squared
 REDUCTION = 8
 # Pixels of the reduced scan: the local ground is a median over some 800 pixels of the scan.
 GROUND_WINDOW = 101
+# Of the reduced scan too: what is smaller does not count in the light that is drawn on beyond the edge.
+EDGE_WINDOW = 15
 BAND = 1024
 DARKNESS = 0.95
 MIN_AREA = 120
@@ -40,7 +42,7 @@ class LocalGround:
             rows = min(bottom * REDUCTION, scan.height) - top * REDUCTION
             band = scan.read(Window(top * REDUCTION, 0, rows, scan.width))
             small[top:bottom] = cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA)
-        self.small = cv2.medianBlur(small, GROUND_WINDOW)
+        self.small = _median(small)
 
     def read(self, window):
         """Gives the ground in a window: float32 `(height, width)`, gray levels."""
@@ -71,6 +73,19 @@ class LocalGround:
         image = cv2.blur(self.scan.read(Window(top, 0, bottom - top, window.width)).astype(np.float32), (3, 3))
         image = image[window.top - top : window.top - top + window.height]
         return (image < darkness * self.read(window)).astype(np.uint8)
+
+
+def _median(small):
+    """Takes the median around each pixel; light that falls off goes on falling beyond the edge.
+
+    With the last row and column repeated instead, the dark corner of a scan would have a median that is too bright, and
+    stand out as an object.
+    """
+    reach = GROUND_WINDOW // 2
+    light = cv2.medianBlur(small, EDGE_WINDOW).astype(np.int16)
+    padded = np.pad(light, reach, mode="reflect", reflect_type="odd").clip(0, 255).astype(np.uint8)
+    padded[reach:-reach, reach:-reach] = small
+    return cv2.medianBlur(padded, GROUND_WINDOW)[reach:-reach, reach:-reach].copy()
 
 
 @dataclass(frozen=True)

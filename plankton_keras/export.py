@@ -38,14 +38,12 @@ def export_run(run, out, overwrite=False):
     import keras
     import tensorflow as tf
 
-    run.open()
-    model = keras.saving.load_model(run.model, compile=False)
-    judge = keras.saving.load_model(run.judge, compile=False) if run.read_thresholds().get("objects") else None
+    pixels, vignettes = _models(keras, run.open())
     version = next_version(out, overwrite)
     folder = Path(out) / f".partial-{version}"
     shutil.rmtree(folder, ignore_errors=True)
-    _write_saved_model(tf, keras, model, judge, folder)
-    difference = _difference(tf, model, judge, folder)
+    _write_saved_model(tf, keras, pixels, vignettes, folder)
+    difference = _difference(tf, pixels, vignettes, folder)
     if not difference <= MAX_DIFFERENCE:
         shutil.rmtree(folder)
         raise ArtefactError(
@@ -54,18 +52,30 @@ def export_run(run, out, overwrite=False):
             "report this: the network has a layer that does not export.",
         )
     metadata = describe(run, difference)
-    _write_warmup(tf, folder)
+    _write_warmup(tf, bool(pixels), folder)
     write_json(folder / METADATA, metadata)
     final = Path(out) / str(version)
     shutil.rmtree(final, ignore_errors=True)
     folder.replace(final)
+    signatures = ["serving_default"]
+    if pixels:
+        signatures += ["serving_bytes", *(["serving_vignettes"] if vignettes else [])]
     return {
         "out": str(out),
         "version": version,
-        "signatures": ["serving_default", "serving_bytes", *(["serving_vignettes"] if judge else [])],
+        "signatures": signatures,
         "max_difference": difference,
         "metadata": metadata,
     }
+
+
+def _models(keras, run):
+    """Loads the model of pixels and that of vignettes; None for what a run has not."""
+    model = keras.saving.load_model(run.model, compile=False)
+    if run.classifies_vignettes():
+        return None, model
+    judged = run.read_thresholds().get("objects")
+    return model, keras.saving.load_model(run.judge, compile=False) if judged else None
 
 
 def next_version(out, overwrite):
@@ -103,12 +113,25 @@ def describe(run, difference):
     Returns:
         The dictionary of metadata.json.
     """
-    config, provenance, predict = run.read_config(), run.read_provenance(), PredictConfig()
-    thresholds = run.read_thresholds()
+    provenance = run.read_provenance()
     return {
         "format_version": FORMAT_VERSION,
-        "model": config.model,
+        "model": run.read_config().model,
         "classes": provenance["classes"],
+        **(_of_vignettes(provenance) if run.classifies_vignettes() else _of_patches(run, provenance)),
+        "target": provenance["target"],
+        "training_scans": provenance["training_scans"],
+        "model_sha256": run.digest(),
+        "max_difference": difference,
+        "created": now(),
+        "versions": versions(),
+    }
+
+
+def _of_patches(run, provenance):
+    """Gathers what only a model of patches has."""
+    thresholds, predict = run.read_thresholds(), PredictConfig()
+    return {
         "threshold": thresholds["foreground"],
         "pixel_threshold": thresholds["pixel"]["threshold"],
         "objects": thresholds.get("objects"),
@@ -119,72 +142,80 @@ def describe(run, difference):
         "output": {"probabilities": "float32 (N, H, W, classes), sums to 1 over the classes"},
         "tile": predict.tile,
         "context": predict.context,
-        "target": provenance["target"],
-        "training_scans": provenance["training_scans"],
         "dpi": provenance["dpi"],
         "pixel_mm": 25.4 / provenance["dpi"] if provenance["dpi"] else None,
-        "model_sha256": run.digest(),
-        "max_difference": difference,
-        "created": now(),
-        "versions": versions(),
     }
 
 
-def _write_saved_model(tf, keras, model, judge, folder):
-    """Writes the signatures; pixels are rescaled by the model itself."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+def _of_vignettes(provenance):
+    """Gathers what only a classifier of vignettes has."""
+    size = provenance["vignette_size"]
+    return {
+        "vignette_size": size,
+        "input": {
+            "image": f"uint8 (N, {size}, {size}, 1), padded to a square with the ground at 255, then scaled",
+            "side": "float32 (N, 1), the longer side of the object in pixels before that",
+        },
+        "output": {"probabilities": "float32 (N, classes), sums to 1"},
+    }
 
-    def serve(image):
-        return {"probabilities": keras.ops.softmax(model(tf.cast(image, tf.float32), training=False))}
 
-    def serve_bytes(image_bytes):
-        def decode(data):
-            return tf.io.decode_image(data, channels=1, expand_animations=False)
+def _write_saved_model(tf, keras, pixels, vignettes, folder):
+    """Writes the signatures; pixels are rescaled by the models themselves."""
+    archive, gray = keras.export.ExportArchive(), tf.TensorSpec((None, None, None, 1), tf.uint8, name="image")
+    if pixels:
+        archive.track(pixels)
 
-        return serve(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec((None, None, 1), tf.uint8)))
+        def serve(image):
+            return {"probabilities": keras.ops.softmax(pixels(tf.cast(image, tf.float32), training=False))}
 
-    image = tf.TensorSpec((None, None, None, 1), tf.uint8, name="image")
-    archive.add_endpoint("serving_default", serve, input_signature=[image])
-    archive.add_endpoint(
-        "serving_bytes", serve_bytes, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")]
-    )
-    if judge:
-        archive.track(judge)
+        def serve_bytes(image_bytes):
+            def decode(data):
+                return tf.io.decode_image(data, channels=1, expand_animations=False)
+
+            return serve(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec((None, None, 1), tf.uint8)))
+
+        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        archive.add_endpoint("serving_default", serve, input_signature=[gray])
+        archive.add_endpoint("serving_bytes", serve_bytes, input_signature=[encoded])
+    if vignettes:
+        archive.track(vignettes)
 
         def serve_vignettes(image, side):
-            logits = judge({"image": tf.cast(image, tf.float32), "side": side}, training=False)
+            logits = vignettes({"image": tf.cast(image, tf.float32), "side": side}, training=False)
             return {"probabilities": keras.ops.softmax(logits)}
 
-        vignettes = tf.TensorSpec((None, None, None, 1), tf.uint8, name="image")
         sides = tf.TensorSpec((None, 1), tf.float32, name="side")
-        archive.add_endpoint("serving_vignettes", serve_vignettes, input_signature=[vignettes, sides])
+        name = "serving_vignettes" if pixels else "serving_default"
+        archive.add_endpoint(name, serve_vignettes, input_signature=[gray, sides])
     archive.write_out(str(folder), verbose=False)
 
 
-def _difference(tf, model, judge, folder):
+def _difference(tf, pixels, vignettes, folder):
     """Largest difference of probabilities between the Keras models and the SavedModel, over sizes and batches."""
-    import keras
+    loaded = tf.saved_model.load(str(folder)).signatures
+    generator, found = np.random.default_rng(0), []
 
-    loaded = tf.saved_model.load(str(folder))
-    serve = loaded.signatures["serving_default"]
-    generator, largest = np.random.default_rng(0), 0.0
-    for batch, size in ((1, 2 * STRIDE), (2, 4 * STRIDE)):
-        image = generator.integers(0, 256, (batch, size, size, 1), dtype=np.uint8)
-        ours = keras.ops.softmax(model(image.astype(np.float32), training=False)).numpy()
-        theirs = serve(image=tf.constant(image))["probabilities"].numpy()
-        largest = max(largest, float(np.abs(ours - theirs).max()))
-    if judge:
+    def compare(model, signature, inputs, floats):
+        import keras
+
+        ours = keras.ops.softmax(model(floats, training=False)).numpy()
+        theirs = loaded[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+        found.append(float(np.abs(ours - theirs["probabilities"].numpy()).max()))
+
+    if pixels:
+        for batch, size in ((1, 2 * STRIDE), (2, 4 * STRIDE)):
+            image = generator.integers(0, 256, (batch, size, size, 1), dtype=np.uint8)
+            compare(pixels, "serving_default", {"image": image}, image.astype(np.float32))
+    if vignettes:
         image = generator.integers(0, 256, (3, VIGNETTE, VIGNETTE, 1), dtype=np.uint8)
-        side = np.array([[20.0], [64.0], [900.0]], np.float32)
-        ours = keras.ops.softmax(judge({"image": image.astype(np.float32), "side": side}, training=False)).numpy()
-        serve_vignettes = loaded.signatures["serving_vignettes"]
-        theirs = serve_vignettes(image=tf.constant(image), side=tf.constant(side))["probabilities"].numpy()
-        largest = max(largest, float(np.abs(ours - theirs).max()))
-    return largest
+        inputs = {"image": image, "side": np.array([[20.0], [64.0], [900.0]], np.float32)}
+        signature = "serving_vignettes" if pixels else "serving_default"
+        compare(vignettes, signature, inputs, {**inputs, "image": image.astype(np.float32)})
+    return max(found)
 
 
-def _write_warmup(tf, folder):
+def _write_warmup(tf, pixels, folder):
     """Writes requests that TensorFlow Serving sends itself before it takes traffic.
 
     The messages are `tensorflow.serving.PredictionLog`, whose package is not installed for two fields: predict_log = 6
@@ -194,19 +225,25 @@ def _write_warmup(tf, folder):
     def message(number, content):
         return bytes([number << 3 | 2]) + _varint(len(content)) + content
 
-    image = np.full((1, 4 * STRIDE, 4 * STRIDE, 1), 225, np.uint8)
-    png = tf.io.encode_png(image[0]).numpy()
+    def white(size):
+        return np.full((1, size, size, 1), 255, np.uint8)
+
+    requests = [("serving_default", {"image": white(VIGNETTE), "side": np.full((1, 1), 64, np.float32)})]
+    if pixels:
+        png = tf.io.encode_png(white(4 * STRIDE)[0]).numpy()
+        requests = [
+            ("serving_default", {"image": white(4 * STRIDE)}),
+            ("serving_bytes", {"image_bytes": np.array([png], object)}),
+        ]
     target = folder / "assets.extra" / "tf_serving_warmup_requests"
     target.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(target)) as writer:
-        for signature, key, value in (
-            ("serving_default", "image", image),
-            ("serving_bytes", "image_bytes", np.array([png], object)),
-        ):
-            spec = message(1, b"plankton") + message(3, signature.encode())
-            tensor = tf.make_tensor_proto(value).SerializeToString()
-            inputs = message(1, key.encode()) + message(2, tensor)
-            writer.write(message(6, message(1, message(1, spec) + message(2, inputs))))
+        for signature, inputs in requests:
+            content = message(1, message(1, b"plankton") + message(3, signature.encode()))
+            for key, value in inputs.items():
+                tensor = tf.make_tensor_proto(value).SerializeToString()
+                content += message(2, message(1, key.encode()) + message(2, tensor))
+            writer.write(message(6, message(1, content)))
 
 
 def _varint(number):

@@ -1,7 +1,8 @@
 """Pixels and objects together: what the network sees at a pixel, and what the classifier says of the whole candidate.
 
 A segmentation network draws boundaries well and doubts about large or odd animals; a classifier of vignettes sees the
-whole animal but no boundary. Their log-odds are added, with weights fitted on validation scans.
+whole animal but no boundary. Their log-odds are added, with weights fitted on validation scans. What the edge of the scan
+cuts is left to the network: the classifier learned from whole animals.
 """
 
 from collections.abc import Callable
@@ -108,6 +109,12 @@ class Evidence:
         apart |= (boxes[:, 1] >= window.right) | (boxes[:, 3] <= window.left)
         return not apart.all()
 
+    def cut(self):
+        """Tells which candidates the edge of the scan cuts: bool `(candidates + 1,)`, by label."""
+        height, width = self.candidates.dark.shape
+        top, left, bottom, right = self.candidates.objects.boxes.T
+        return np.concatenate([[False], (top == 0) | (left == 0) | (bottom == height) | (right == width)])
+
     def bands(self, probability):
         """Gives the evidence of each candidate pixel, band by band.
 
@@ -139,13 +146,13 @@ class Evidence:
             probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1; 0 outside candidates.
         """
         likeliest = np.concatenate([[0], 1 + self.judged[:, 1:].argmax(axis=1)]).astype(np.uint8)
-        factors = np.array([weights.pixel, weights.mean, weights.object], np.float32)
+        factors, cut = np.array([weights.pixel, weights.mean, weights.object], np.float32), self.cut()
         for top, bottom, labels, evidence in self.bands(probability):
-            odds = evidence @ factors + weights.bias
+            odds = np.where(cut[labels[labels > 0]], evidence[:, 0], evidence @ factors + weights.bias)
             fused = np.zeros(labels.shape, np.uint8)
             fused[labels > 0] = np.rint(255 / (1 + np.exp(-odds)))
             probability[top:bottom] = fused
-            classes[top:bottom] = likeliest[labels]
+            classes[top:bottom] = np.where(cut[labels], classes[top:bottom], likeliest[labels])
 
 
 def mirrored(images):
@@ -187,10 +194,11 @@ def fit_weights(scans, weights):
 
     features, living = [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
     for evidence, _, probability, truth in scans:
+        cut = evidence.cut()
         for top, bottom, labels, rows in evidence.bands(probability):
             some = np.zeros(labels.shape, bool)
             some[::STEP, ::STEP] = True
-            chosen = some[labels > 0]
+            chosen = (some & ~cut[labels])[labels > 0]
             features.append(rows[chosen])
             living.append(truth[top:bottom][labels > 0][chosen] > 0)
     living = np.concatenate(living)

@@ -45,7 +45,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What is needed of a run of vignettes.
+    """What is needed of a run of vignettes, or of its export.
 
     Attributes:
         classify: As for `fusion.Judge`.
@@ -53,7 +53,7 @@ class Classifier:
         living: Whether each class is alive, by name, or None.
         size: Side of the vignettes in pixels.
         digest: SHA-256 of the model.
-        source: Path of the run.
+        source: Path of the run or export.
     """
 
     classify: Callable
@@ -74,12 +74,25 @@ def load_predictor(path):
         A `Predictor`.
 
     Raises:
-        ArtefactError: If it is neither, or damaged.
+        ArtefactError: If it is neither, damaged, or of vignettes.
     """
     path = Path(path)
+    if is_classifier(path):
+        raise ArtefactError(
+            f"{path} classifies vignettes; it finds nothing on a scan.",
+            "a run of patches, or its export.",
+            "score vignettes with plankton evaluate.",
+        )
     run = Run(path)
-    if run.config.is_file():
-        return _of_run(run.open())
+    return _of_run(run.open()) if run.config.is_file() else _of_export(*_open_export(path))
+
+
+def _open_export(path):
+    """Finds the newest version in an export folder.
+
+    Returns:
+        `(folder, metadata)`.
+    """
     version = path if (path / METADATA).is_file() else path / str(max(numbers(path), default=1))
     if not (version / METADATA).is_file():
         raise ArtefactError(
@@ -87,7 +100,9 @@ def load_predictor(path):
             "a folder with config.json and model.keras, or one with 1/saved_model.pb.",
             "give what plankton train or plankton export wrote.",
         )
-    return _of_export(version)
+    metadata = read_json(version / METADATA, f"export again: {REEXPORT}.")
+    check_version(metadata.get("format_version"), version / METADATA, REEXPORT)
+    return version, metadata
 
 
 def _of_run(run):
@@ -130,10 +145,10 @@ def _load(path):
 
 
 def load_classifier(path):
-    """Loads a run of vignettes.
+    """Loads a run of vignettes, or its export.
 
     Args:
-        path: The run folder.
+        path: The run folder, or an export folder (its newest version is taken) or one version in it.
 
     Returns:
         A `Classifier`.
@@ -141,36 +156,52 @@ def load_classifier(path):
     Raises:
         ArtefactError: If it is none, not finished or damaged.
     """
-    run = Run(Path(path)).open()
-    config, provenance = run.read_config(), run.read_provenance()
-    if config.model not in ENCODERS:
+    path = Path(path)
+    if not is_classifier(path):
         raise ArtefactError(
-            f"{path} is a run of patches.", "a run of vignettes, like the first one.", "evaluate it by itself."
+            f"{path} is of patches.", "a run of vignettes, like the first one.", "evaluate it by itself."
         )
+    run = Run(path)
+    if run.config.is_file():
+        known, digest = run.open().read_provenance(), run.digest()
+        classify = classify_with(_load(run.model))
+    else:
+        folder, known = _open_export(path)
+        classify, digest = _signature(_load_export(folder), "serving_default"), sha256(folder / "saved_model.pb")
     return Classifier(
-        classify=classify_with(_load(run.model)),
-        classes=tuple(provenance["classes"]),
-        living=provenance["target"].get("living"),
-        size=provenance["vignette_size"],
-        digest=run.digest(),
-        source=str(run.folder),
+        classify=classify,
+        classes=tuple(known["classes"]),
+        living=known["target"].get("living"),
+        size=known["vignette_size"],
+        digest=digest,
+        source=str(path),
     )
 
 
+def is_model(path):
+    """Tells a run or an export from anything else, such as a folder of scans."""
+    path = Path(path)
+    return Run(path).config.is_file() or (path / METADATA).is_file() or bool(numbers(path))
+
+
 def is_classifier(path):
-    """Tells whether a folder is a run of vignettes."""
+    """Tells a run of vignettes, or its export, from one of patches.
+
+    Raises:
+        ArtefactError: If it is neither a run nor an export.
+    """
     run = Run(Path(path))
-    return run.config.is_file() and run.read_config().model in ENCODERS
+    if run.config.is_file():
+        return run.classifies_vignettes()
+    return _open_export(Path(path))[1]["model"] in ENCODERS
 
 
-def _of_export(folder):
+def _load_export(folder):
     """Loads a SavedModel with nothing but TensorFlow."""
     import tensorflow as tf
 
-    metadata = read_json(folder / METADATA, f"export again: {REEXPORT}.")
-    check_version(metadata.get("format_version"), folder / METADATA, REEXPORT)
     try:
-        loaded = tf.saved_model.load(str(folder))
+        return tf.saved_model.load(str(folder))
     except (OSError, ValueError) as error:
         raise ArtefactError(
             f"{folder} cannot be read: {str(error).splitlines()[0]}",
@@ -178,20 +209,34 @@ def _of_export(folder):
             f"export again: {REEXPORT}.",
         ) from error
 
-    def probabilities(images):
-        # `loaded` is named here to stay alive: a SavedModel loses its variables with the last reference to it.
-        return loaded.signatures["serving_default"](image=tf.constant(images[..., None]))["probabilities"].numpy()
+
+def _signature(loaded, name):
+    """Makes the function that classifies vignettes by a SavedModel."""
+    import tensorflow as tf
 
     def classify(images, sides):
-        return loaded.signatures["serving_vignettes"](image=tf.constant(images), side=tf.constant(sides))[
-            "probabilities"
-        ].numpy()
+        # `loaded` is named here to stay alive: a SavedModel loses its variables with the last reference to it.
+        return loaded.signatures[name](image=tf.constant(images), side=tf.constant(sides))["probabilities"].numpy()
+
+    return classify
+
+
+def _of_export(folder, metadata):
+    """Makes the predictor of a SavedModel."""
+    import tensorflow as tf
+
+    loaded, judge = _load_export(folder), None
+    if metadata.get("objects"):
+        judge = Judge(_signature(loaded, "serving_vignettes"), Weights(**metadata["objects"]))
+
+    def probabilities(images):
+        return loaded.signatures["serving_default"](image=tf.constant(images[..., None]))["probabilities"].numpy()
 
     return Predictor(
         probabilities=probabilities,
         classes=tuple(metadata["classes"]),
         threshold=metadata["threshold"],
-        judge=Judge(classify, Weights(**metadata["objects"])) if metadata.get("objects") else None,
+        judge=judge,
         digest=sha256(folder / "saved_model.pb"),
         source=str(folder),
         target=Target.from_json(metadata["target"]),

@@ -4,6 +4,8 @@ Its encoder stays as it comes; a linear layer is fitted on the candidates of the
 weighs beside the network's on validation scans.
 """
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
@@ -12,14 +14,14 @@ from plankton_keras.config import PredictConfig
 from plankton_keras.data.records import rebuild_scans
 from plankton_keras.data.vignette_records import read_vignettes
 from plankton_keras.files import write_json
-from plankton_keras.fusion import Judge, Weights, best_threshold, fit_weights, mirrored
+from plankton_keras.fusion import Judge, Weights, best_threshold, fit_weights, log_odds, mirrored
 from plankton_keras.models import classifier
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
 
 # 40 million multiplications a vignette, so that the objects of a scan of real size take seconds.
 ENCODER = "mobilenet_075"
-BATCH = 64
+BATCH = 32
 # Inverse strength of the penalty on standardised features.
 PENALTY = 1e-3
 # Validation scans are predicted until this many pixels are, one at least: what is fitted has few parameters.
@@ -64,10 +66,12 @@ def complete(run, records, manifest, config):
     if weights:
         for evidence, classes, probability, _ in seen:
             evidence.apply(weights, classes, probability)
-        fused_f1, threshold = best_threshold([(probability, truth) for *_, probability, truth in seen])
+        fused_f1, fused = best_threshold([(probability, truth) for *_, probability, truth in seen])
         if fused_f1 > f1:
             judge_model.save(run.judge)
-            found |= {"foreground": threshold, "f1": fused_f1, "objects": weights.to_json()}
+            # One threshold for both, since what the edge of the scan cuts is left to the network alone.
+            shift = float(log_odds(255 * threshold) - log_odds(255 * fused))
+            found |= {"f1": fused_f1, "objects": replace(weights, bias=weights.bias + shift).to_json()}
     write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans"})
     return found
 
@@ -131,7 +135,13 @@ def classify_with(model):
     """
 
     def classify(images, sides):
-        logits = model.predict({"image": images.astype(np.float32), "side": sides}, batch_size=BATCH, verbose=0)
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+        found = [np.zeros((0, model.output_shape[-1]), np.float32)]
+        for start in range(0, len(images), BATCH):
+            some = images[start : start + BATCH].astype(np.float32), sides[start : start + BATCH]
+            # Batches of one size, since TensorFlow builds a new graph for each.
+            image, side = (np.resize(each, (BATCH, *each.shape[1:])) for each in some)
+            logits = model.predict_on_batch({"image": image, "side": side})[: len(some[0])]
+            found.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits)))
+        return np.concatenate(found)
 
     return classify

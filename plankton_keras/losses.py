@@ -76,7 +76,7 @@ class VignetteLoss(keras.losses.Loss):
 
     smoothing = 0.1
 
-    def __init__(self, name="vignette_loss", **kwargs):
+    def __init__(self, name="vignette_loss"):
         super().__init__(name=name, dtype="float32")
 
     def call(self, y_true, y_pred):
@@ -85,6 +85,10 @@ class VignetteLoss(keras.losses.Loss):
         truth = ops.one_hot(ops.reshape(ops.cast(y_true, "int32"), (-1,)), y_pred.shape[-1], dtype="float32")
         hit = ops.sum(truth * log_probability, axis=-1)
         return -(1.0 - self.smoothing) * hit - self.smoothing * ops.mean(log_probability, axis=-1)
+
+    def get_config(self):
+        """Gives what rebuilds the loss."""
+        return {"name": self.name}
 
 
 def _tversky_loss(truth, probability, alpha, beta):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plankton_keras import __version__
-from plankton_keras.config import TrainConfig
+from plankton_keras.config import ENCODERS, TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, sha256
 
@@ -106,6 +106,10 @@ class Run:
     def read_config(self):
         """Reads the settings of the training."""
         return TrainConfig.from_json(read_json(self.config, RETRAIN), source=str(self.config))
+
+    def classifies_vignettes(self):
+        """Tells a run of vignettes from one of patches."""
+        return self.read_config().model in ENCODERS
 
     def read_provenance(self):
         """Reads the provenance; it also holds the classes and the record settings."""

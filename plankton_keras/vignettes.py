@@ -52,7 +52,10 @@ def squared(pixels, size):
 
 
 def is_vignette_folder(folder):
-    """Tells a folder of labelled vignettes from one of scans: two folders of pictures or more, and none beside them.
+    """Tells a folder of labelled vignettes from one of scans.
+
+    It has two folders of pictures or more, which are not all splits, none called `mask` or `masks`, and no picture
+    beside them.
 
     Args:
         folder: The folder.
@@ -60,8 +63,8 @@ def is_vignette_folder(folder):
     folder = Path(folder)
     if not folder.is_dir() or _pictures(folder):
         return False
-    classes = _class_folders(folder)
-    return len(classes) > 1 and all(_pictures(path) for path in classes[:2])
+    names = {path.name for path in _class_folders(folder) if _pictures(path)}
+    return len(names) > 1 and not names & {"mask", "masks"} and not names <= set(SPLITS)
 
 
 def find_vignettes(folder, val_fraction):
@@ -76,12 +79,20 @@ def find_vignettes(folder, val_fraction):
         A list of `Labelled`, by class and name.
 
     Raises:
-        InputError: If there are fewer than two classes.
+        InputError: If there are fewer than two classes, or classes beside splits.
     """
-    found = []
-    for path in _class_folders(Path(folder)):
+    found, folder = [], Path(folder)
+    classes = _class_folders(folder)
+    lost = [path for path in _folders(folder) if path not in classes and path.name not in SPLITS]
+    if lost:
+        raise InputError(
+            f"{folder} has the folder {lost[0].name!r} beside those of splits.",
+            "folders of classes alone, or in train/, val/ and test/.",
+            "move it into a split, or elsewhere.",
+        )
+    for path in classes:
         for picture in _pictures(path):
-            split = path.parent.name if path.parent.name in SPLITS and path.parent != Path(folder) else None
+            split = path.parent.name if path.parent != folder else None
             if split is None:
                 digest = hashlib.sha256(picture.read_bytes()).hexdigest()
                 split = "val" if unit_hash(digest) < val_fraction else "train"
@@ -111,6 +122,11 @@ def read_vignette(path):
     pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
     if pixels is None:
         raise InputError(f"{path} is no picture.", "JPEG, PNG, TIFF or BMP.", "remove the file or export it anew.")
+    whole = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if whole.ndim == 3 and whole.shape[2] == 4:
+        # What is transparent is ground.
+        opacity = whole[..., 3] / np.iinfo(whole.dtype).max
+        pixels = np.rint(GROUND + opacity * (pixels.astype(np.float64) - GROUND)).astype(np.uint8)
     return pixels
 
 
@@ -126,8 +142,12 @@ def load_vignettes(vignettes, classes, size):
         `(images, sides, labels)`: uint8 `(count, size, size, 1)`, float32 `(count, 1)` in pixels, int32 `(count,)`.
 
     Raises:
-        InputError: If a file is no picture, or a class is unknown.
+        InputError: If a file is no picture, a class is unknown, or there is no vignette.
     """
+    if not vignettes:
+        raise InputError(
+            "There are no vignettes of this split.", "at least one.", "choose another --split or another folder."
+        )
     unknown = sorted({vignette.label for vignette in vignettes} - set(classes))
     if unknown:
         raise InputError(
@@ -173,12 +193,15 @@ def living_by_name(folder, names):
 
 
 def _class_folders(folder):
-    """Lists the folders of classes, below those of splits too, by split and name."""
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    splits = [path for path in below if path.name in SPLITS]
-    if not splits:
-        return below
-    return [path for split in splits for path in sorted(split.iterdir()) if path.is_dir()]
+    """Lists the folders of classes, by name; or those below the folders of splits, which hold no picture themselves."""
+    below = _folders(folder)
+    splits = [path for path in below if path.name in SPLITS and not _pictures(path)]
+    return [path for split in splits for path in _folders(split)] or below
+
+
+def _folders(folder):
+    """Lists the folders in a folder by name, but hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _pictures(folder):

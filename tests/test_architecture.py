@@ -54,6 +54,7 @@ ORDER = (
     "judging",
     "export",
     "inference",
+    "averaging",
     "truths",
     "evaluation",
     "vignette_scores",

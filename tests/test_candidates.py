@@ -71,6 +71,18 @@ def test_the_ground_follows_a_slope_in_either_direction(turned):
     assert not find(pixels).dark.any()
 
 
+def test_light_that_falls_off_towards_a_corner_is_no_candidate():
+    rows, columns = np.indices((900, 900))
+    pixels = (100 + rows // 16 + columns // 16).astype(np.uint8)
+    assert len(find(pixels).objects) == 0
+
+
+@pytest.mark.parametrize("gray", [20, 250])
+def test_an_object_on_the_edge_does_not_change_the_ground(gray):
+    pixels = drawn((0, 100, 200, 180, gray), (280, 0, 300, 40, gray), height=600, width=600)
+    assert (LocalGround(ArrayScan("a", pixels)).read(whole(pixels)) == 200).all()
+
+
 def test_a_small_dark_object_does_not_change_the_ground():
     pixels = drawn((100, 120, 200, 180, 20))
     assert (LocalGround(ArrayScan("a", pixels)).read(whole(pixels)) == 200).all()

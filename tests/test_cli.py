@@ -103,11 +103,26 @@ def test_evaluate_gives_the_same_on_records_as_on_scans(chain, tiny_scans, tmp_p
     assert json.loads(again.stdout)["pixel"] == said["evaluate"]["pixel"]
 
 
-def test_evaluate_compares_a_run_with_its_export(chain, tiny_scans, tmp_path):
+def test_evaluate_compares_a_run_with_its_export_and_with_their_average(chain, tiny_scans, tmp_path):
     folder, said = chain
     both = run("evaluate", folder / "run", folder / "export", tiny_scans, "--out", tmp_path / "e", "--json", "--quiet")
-    first, second = json.loads(both.stdout)["runs"]
-    assert first["pixel"] == second["pixel"] == said["evaluate"]["pixel"]
+    first, second, average = json.loads(both.stdout)["runs"]
+    assert first["pixel"] == second["pixel"] == average["pixel"] == said["evaluate"]["pixel"]
+    assert average["model"] == f"{folder / 'run'} and {folder / 'export' / '1'}"
+
+
+def test_predict_averages_models_over_turns(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = (folder / "run", folder / "export", tiny_scans / "test", "--out", tmp_path / "p", "--turns", "--quiet")
+    run("predict", *words)
+    masks = [
+        cv2.imread(str(path / "d_mask.png"), cv2.IMREAD_UNCHANGED) > 0
+        for path in (tmp_path / "p", folder / "predictions")
+    ]
+    assert (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum() > 0.9
+    assert run("predict", folder / "run", "--out", tmp_path / "q", code=2).stderr.endswith(
+        "Missing argument 'SCAN...': give scans, or folders of them.\n"
+    )
 
 
 def test_predictions_are_files_that_agree_with_each_other(chain):

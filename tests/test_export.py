@@ -13,7 +13,7 @@ from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import export_run, next_version
 from plankton_keras.files import write_json
-from plankton_keras.inference import load_predictor
+from plankton_keras.inference import load_classifier, load_predictor
 from plankton_keras.models import build_model
 from plankton_keras.runs import Run
 from plankton_keras.taxa import living_target
@@ -38,6 +38,20 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("export")
     return out, export_run(run, out)
+
+
+@pytest.fixture(scope="module")
+def vignette_run(tmp_path_factory):
+    """A finished run of vignettes whose model is untrained."""
+    run = Run(tmp_path_factory.mktemp("vignettes"))
+    config = TrainConfig(model="mobilenetv2_035", weights="none")
+    build_model(config, 3).save(run.model)
+    write_json(run.config, config.to_json())
+    write_json(run.metrics, {"val": {}})
+    target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}}
+    known = {"classes": ["a", "b", "c"], "dpi": None, "target": target, "vignette_size": 32, "training_scans": {}}
+    write_json(run.provenance, known)
+    return run
 
 
 def image(*shape):
@@ -134,6 +148,42 @@ def varint(message, at):
         at, shift = at + 1, shift + 7
         if message[at - 1] < 128:
             return value, at
+
+
+def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_path):
+    result = export_run(vignette_run, tmp_path)
+    assert (result["signatures"], result["max_difference"] <= 1e-4) == (["serving_default"], True)
+    of_run, of_export = load_classifier(vignette_run.folder), load_classifier(tmp_path)
+    images, sides = image(5, 32, 32, 1), np.array([[10], [20], [64], [100], [900]], np.float32)
+    assert np.abs(of_run.classify(images, sides) - of_export.classify(images, sides)).max() <= 1e-4
+    for name in ("classes", "living", "size"):
+        assert getattr(of_run, name) == getattr(of_export, name)
+    (path,) = (tmp_path / "1" / "assets.extra").iterdir()
+    (request,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    assert b"serving_default" in request and b"side" in request
+
+
+def test_a_classifier_of_vignettes_finds_nothing_on_scans(vignette_run):
+    with pytest.raises(ArtefactError) as caught:
+        load_predictor(vignette_run.folder)
+    assert str(caught.value) == (
+        f"{vignette_run.folder} classifies vignettes; it finds nothing on a scan.\n"
+        "Expected: a run of patches, or its export.\n"
+        "Fix: score vignettes with plankton evaluate."
+    )
+
+
+def test_a_model_of_patches_classifies_no_vignettes(exported):
+    with pytest.raises(ArtefactError, match="is of patches"):
+        load_classifier(exported[0])
+
+
+def test_a_judge_classifies_any_number_of_vignettes_alike(vignette_run):
+    classify = load_classifier(vignette_run.folder).classify
+    images, sides = image(70, 32, 32, 1), np.linspace(10, 900, 70, dtype=np.float32)[:, None]
+    one_by_one = np.concatenate([classify(images[[i]], sides[[i]]) for i in (0, 31, 32, 69)])
+    assert classify(images, sides)[[0, 31, 32, 69]] == pytest.approx(one_by_one, abs=1e-5)
+    assert classify(images[:0], sides[:0]).shape == (0, 3)
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -151,6 +151,28 @@ def test_all_evidence_is_added_by_its_weights():
     assert set(np.unique(probability)) == {0, 188}
 
 
+@pytest.mark.parametrize("box", [(0, 50, 30, 80), (170, 50, 200, 80), (50, 0, 80, 30), (50, 270, 80, 300)])
+def test_what_the_edge_of_the_scan_cuts_is_left_to_the_network(box):
+    evidence = evidence_of(drawn((*box, 40), (100, 150, 130, 180, 40)), [[0.2, 0.2, 0.6]] * 2)
+    rng = np.random.default_rng(0)
+    classes, probability = rng.integers(1, 3, (200, 300), np.uint8), rng.integers(1, 255, (200, 300), np.uint8)
+    fused, likeliest = probability.copy(), classes.copy()
+    evidence.apply(replace(ALONE, bias=5.0), likeliest, fused)
+    labels = labels_of(evidence)
+    cut = labels == 1 + int(np.argmin(np.abs(evidence.candidates.objects.boxes - box).sum(axis=1)))
+    assert np.array_equal(fused[cut], probability[cut])
+    assert np.array_equal(likeliest[cut], classes[cut])
+    assert set(likeliest[(labels > 0) & ~cut]) == {2}
+    assert (fused[(labels > 0) & ~cut] > 250).all()
+
+
+def test_what_the_edge_of_the_scan_cuts_does_not_count_in_the_fit():
+    evidence = evidence_of(drawn((0, 50, 30, 80, 40)), [[0.2, 0.8]])
+    truth = (labels_of(evidence) > 0).astype(np.uint8)
+    truth[:10] = 0
+    assert fit_weights([(evidence, truth, truth * 200, truth)], ALONE) is None
+
+
 def seen(judge_right, network_right, seed):
     """Evidence, maps and truth of a scan with 48 squares, every other of them living; who is not right says noise."""
     rng = np.random.default_rng(seed)

@@ -80,6 +80,38 @@ def test_classes_below_splits_are_a_vignette_folder(tmp_path):
     assert is_vignette_folder(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mask", "masks"])
+def test_scans_beside_their_masks_are_no_vignette_folder(tmp_path, name):
+    touch(tmp_path, "scans/1.png", "scans/2.png", f"{name}/1.png", f"{name}/2.png")
+    assert not is_vignette_folder(tmp_path)
+
+
+def test_a_folder_without_pictures_beside_two_classes_does_not_matter(tmp_path):
+    touch(tmp_path, "a notes/x.txt", "copepod/1.png", "detritus/2.png")
+    assert is_vignette_folder(tmp_path)
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path):
+    touch(tmp_path, "test/1.png", "copepod/2.png")
+    assert {each.label for each in find_vignettes(tmp_path, val_fraction=0)} == {"test", "copepod"}
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    touch(tmp_path, "train/a/1.png", "train/b/2.png", "train/.cache/3.png", ".git/4.png")
+    assert {each.label for each in find_vignettes(tmp_path, val_fraction=0)} == {"a", "b"}
+
+
+def test_classes_beside_splits_are_refused_not_dropped(tmp_path):
+    touch(tmp_path, "train/a/1.png", "train/b/2.png", "c/3.png")
+    with pytest.raises(InputError) as caught:
+        find_vignettes(tmp_path, val_fraction=0.2)
+    assert str(caught.value) == (
+        f"{tmp_path} has the folder 'c' beside those of splits.\n"
+        "Expected: folders of classes alone, or in train/, val/ and test/.\n"
+        "Fix: move it into a split, or elsewhere."
+    )
+
+
 def test_sub_folders_give_the_split_and_the_class(tmp_path):
     touch(tmp_path, "train/b/2.png", "train/b/1.jpg", "train/a/3.bmp", "val/a/4.tiff", "test/b/5.jpeg", "train/a/x.txt")
     found = find_vignettes(tmp_path, val_fraction=0.9)
@@ -151,6 +183,23 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
         f"{tmp_path / 'a.jpg'} is no picture.\n"
         "Expected: JPEG, PNG, TIFF or BMP.\n"
         "Fix: remove the file or export it anew."
+    )
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_what_is_transparent_is_ground(tmp_path, depth):
+    full = np.iinfo(depth).max
+    pixels = np.zeros((1, 3, 4), depth)
+    pixels[0, :, 3] = 0, full, full // 5
+    # A fifth of black over white: 255 - 255 / 5.
+    assert read_vignette(draw(tmp_path / "a.png", pixels)).tolist() == [[255, 0, 204]]
+
+
+def test_a_split_without_vignettes_is_refused():
+    with pytest.raises(InputError) as caught:
+        load_vignettes([], ("a", "b"), 16)
+    assert str(caught.value) == (
+        "There are no vignettes of this split.\nExpected: at least one.\nFix: choose another --split or another folder."
     )
 
 

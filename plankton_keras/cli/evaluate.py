@@ -20,7 +20,8 @@ from plankton_keras.config import PredictConfig
 def evaluate(runs, out, split, masks, config_file, flags, **settings):
     """Score one or more runs or exports on whole scans that they were not trained on.
 
-    DATA is a records folder, or a folder of scan/mask pairs. A plain threshold is scored beside them.
+    DATA is a records folder, or a folder of scan/mask pairs. A plain threshold is scored beside them, and the average
+    of several runs. Runs of vignettes are scored on records of vignettes or on folders CLASS/NAME.jpg.
 
     \b
     Example:
@@ -33,12 +34,12 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.evaluation import score_baseline, score_model
     from plankton_keras.files import claim_folder
-    from plankton_keras.inference import is_classifier, load_predictor
+    from plankton_keras.inference import is_classifier, load_classifier, load_predictor
 
     if is_classifier(models[0]):
-        _evaluate_classifiers(models, data, out, split, flags)
+        _evaluate_classifiers(_asked([load_classifier(model) for model in models], config), data, out, split, flags)
         return
-    predictors = [load_predictor(model) for model in models]
+    predictors = _asked([load_predictor(model) for model in models], config)
     truths = _find_truths(data, split, masks, predictors)
     out = claim_folder(out, flags.overwrite)
 
@@ -61,14 +62,21 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
 
 
-def _evaluate_classifiers(models, data, out, split, flags):
-    """Scores runs of vignettes."""
+def _asked(models, config):
+    """Adds the average of several models, and turns each about where that is asked for."""
+    from plankton_keras.averaging import over_models, over_turns
+
+    asked = [*models, over_models(models)] if len(models) > 1 else models
+    return [over_turns(model) for model in asked] if config.turns else asked
+
+
+def _evaluate_classifiers(classifiers, data, out, split, flags):
+    """Scores classifiers of vignettes."""
     from plankton_keras.files import claim_folder
-    from plankton_keras.inference import load_classifier
     from plankton_keras.vignette_scores import score_vignettes
 
     scored = []
-    for classifier in [load_classifier(model) for model in models]:
+    for classifier in classifiers:
         images, sides, labels = _read_vignettes(data, split, classifier)
         scores = score_vignettes(classifier.classify(images, sides), labels, classifier.classes, classifier.living)
         scored.append({"model": classifier.source, "model_sha256": classifier.digest, **scores})

@@ -10,16 +10,15 @@ from plankton_keras.config import PredictConfig, parse_gray_range
 
 
 @click.command()
-@click.argument("model", type=options.FOLDER)
-@click.argument("scans", type=options.FOLDER, nargs=-1, required=True)
+@click.argument("paths", type=options.FOLDER, nargs=-1, required=True, metavar="MODEL... SCAN...")
 @options.out_option
 @options.config_options(PredictConfig)
 @options.flags("dry_run", "overwrite", "json", "quiet")
-def predict(model, scans, out, config_file, flags, **settings):
+def predict(paths, out, config_file, flags, **settings):
     """Predict whole scans of any size.
 
-    MODEL is a run or an export, SCANS are files or folders. Scans that are done are skipped when the command is run
-    again.
+    MODEL is a run or an export; several are averaged. Each SCAN is a file or a folder of them. Scans that are done are
+    skipped when the command is run again.
 
     \b
     Example:
@@ -27,11 +26,18 @@ def predict(model, scans, out, config_file, flags, **settings):
     """
     config = options.build_config(PredictConfig, settings, config_file)
     output.prepare(flags.quiet)
+    from plankton_keras.averaging import over_models, over_turns
     from plankton_keras.files import claim_folder
-    from plankton_keras.inference import load_predictor
+    from plankton_keras.inference import is_model, load_predictor
     from plankton_keras.pairs import find_scans
 
-    predictor = load_predictor(model)
+    # The first path has to be a model; it says itself what is wrong with it.
+    models = [path for index, path in enumerate(paths) if index == 0 or is_model(path)]
+    scans = [path for path in paths if path not in models]
+    if not scans:
+        raise click.UsageError("Missing argument 'SCAN...': give scans, or folders of them.")
+    predictor = over_models([load_predictor(model) for model in models])
+    predictor = over_turns(predictor) if config.turns else predictor
     paths = find_scans(scans)
     if flags.dry_run:
         _say_cost(predictor, paths, config, flags.json)

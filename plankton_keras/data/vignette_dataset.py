@@ -57,5 +57,5 @@ def evaluation_vignettes(vignettes, batch_size):
 
 def _chances(labels):
     """Gives each vignette its chance to be drawn."""
-    counts = np.bincount(labels)
-    return (1 / np.sqrt(counts))[labels] / np.sqrt(counts[counts > 0]).sum()
+    chances = (1 / np.sqrt(np.bincount(labels)[labels])).astype(np.float64)
+    return chances / chances.sum()
