@@ -172,6 +172,9 @@ class TrainConfig(Config):
     depth: int = setting(6, "Levels of a unet.", low=2, high=6)
     full_resolution: bool = setting(False, "Build the unet without its half-resolution stem: 4 times slower.")
     weights: str = setting("auto", "Start of an encoder: auto, plankton, imagenet, none, a run, or a file of weights.")
+    frozen_epochs: int = setting(
+        0, "Epochs in which an encoder stays as it is; it thaws over as many more, then learns at a third.", low=0
+    )
     pixels_only: bool = setting(False, "Leave out the classifier of whole objects that a network of pixels gets.")
     epochs: int = setting(8, "Number of epochs.", low=1)
     steps_per_epoch: int = setting(125, "Batches an epoch; 0 is one pass over the records.", low=0)
@@ -183,7 +186,7 @@ class TrainConfig(Config):
     class_weights: str = setting(
         "none", "Weights of the classes in the loss: none, or balanced by their share.", choices=("none", "balanced")
     )
-    augmentation: str = setting("light", "Strength of the augmentation.", choices=("none", "light", "strong"))
+    augmentation: str = setting("strong", "Strength of the augmentation.", choices=("none", "light", "strong"))
     patience: int = setting(0, "Epochs without a better validation F1 before training stops; 0 never stops.", low=0)
     precision: str = setting(
         "auto",
@@ -220,8 +223,10 @@ class PredictConfig(Config):
 
     command = "predict"
 
-    tile: int = setting(1024, "Side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE)
-    context: int = setting(128, "Pixels that a window sees beyond what it owns.", low=0, high=2048)
+    tile: int = setting(
+        2048, "Largest side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE
+    )
+    context: int = setting(64, "Pixels that a window sees beyond what it owns.", low=0, high=2048)
     batch_size: int = setting(1, "Windows a call.", low=1)
     threshold: float | None = setting(
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0

@@ -1,8 +1,8 @@
 """Pixels and objects together: what the network sees at a pixel, and what the classifier says of the whole candidate.
 
 A segmentation network draws boundaries well and doubts about large or odd animals; a classifier of vignettes sees the
-whole animal but no boundary. Their log-odds are added, with weights fitted on validation scans. What the edge of the scan
-cuts is left to the network: the classifier learned from whole animals.
+whole animal but no boundary. Their log-odds are added, with weights fitted on validation scans. What the edge of the
+scan cuts is left to the network: the classifier learned from whole animals.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from plankton_keras.candidates import DARKNESS, MIN_AREA, find_candidates
 
 # Every pixel of a candidate says nearly the same as its neighbours: one in STEP rows and columns is enough to fit.
 STEP = 3
-# A candidate is sure to be living, or not, if its probability is within this of 1 or 0.
-SURE = 0.03
+# A candidate is sure to be living, or not, if its probability is within this of 1 or 0 (docs/experiments.md).
+SURE = 0.2
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Classifier:
         classify: As for `fusion.Judge`.
         classes: Class names by index.
         living: Whether each class is alive, by name, or None.
+        living_share: Share of the training vignettes that is alive, or None.
         size: Side of the vignettes in pixels.
         digest: SHA-256 of the model.
         source: Path of the run or export.
@@ -59,6 +60,7 @@ class Classifier:
     classify: Callable
     classes: tuple
     living: dict | None
+    living_share: float | None
     size: int
     digest: str
     source: str
@@ -171,7 +173,8 @@ def load_classifier(path):
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
-        living=known["target"].get("living"),
+        living=known["target"]["living"],
+        living_share=known["target"]["living_share"],
         size=known["vignette_size"],
         digest=digest,
         source=str(path),

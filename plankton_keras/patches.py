@@ -117,7 +117,7 @@ def windows_of(height, width, size):
     >>> [window.left for window in windows_of(64, 150, 64)[0]]
     [0, 43, 86]
     """
-    return [[tile.read for tile in row] for row in tile_rows(height, width, size)]
+    return [[tile.read for tile in row] for row in tile_rows(height, width, (size, size))]
 
 
 def is_kept(has_object, split, keep, key):

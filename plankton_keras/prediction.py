@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import tifffile
 
+from plankton_keras.config import STRIDE
 from plankton_keras.files import scratch, whole_file
 from plankton_keras.objects import BandLabeler, Objects, erase, keep_large
 from plankton_keras.scans import read_padded
 from plankton_keras.taxa import color_of
-from plankton_keras.tiles import Window, tile_rows
+from plankton_keras.tiles import Window, fitting, tile_rows
 
 OVERLAY_SIDE = 4096
 OBJECT_COLUMNS = ("label", "class", "score", "x_px", "y_px", "width_px", "height_px", "area_px")
@@ -69,7 +70,7 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
 
     Args:
         scan: An open `scans.Scan`, or anything with `height`, `width` and `read`.
-        probabilities: Function of uint8 `(batch, size, size)` to float32 `(batch, size, size, classes)`.
+        probabilities: Function of uint8 `(batch, height, width)` to float32 `(batch, height, width, classes)`.
         threshold: Probability from which a pixel counts as found.
         config: A `config.PredictConfig`; its own threshold is not looked at.
         progress: Called with `(pixels done, pixels in all)`, or None.
@@ -108,7 +109,7 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
     """
     shape, num_classes = (scan.height, scan.width), 2
     classes, probability = scratch(*shape), scratch(*shape)
-    rows = tile_rows(*shape, config.tile, config.context)
+    rows = rows_of(*shape, config)
     bands = [(row[0].own.top, row[0].own.bottom) for row in rows]
     evidence = judge.look(scan, bands) if judge else None
     for row in rows:
@@ -121,6 +122,21 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
     if evidence:
         evidence.apply(judge.weights, classes, probability)
     return num_classes, classes, probability, bands
+
+
+def rows_of(height, width, config):
+    """Covers a scan with tiles that are no larger than they have to be.
+
+    Args:
+        height: Height of the scan in pixels.
+        width: Width of the scan in pixels.
+        config: A `config.PredictConfig`.
+
+    Returns:
+        A list of rows as `tiles.tile_rows` gives them.
+    """
+    size = [fitting(length, config.tile, config.context, STRIDE) for length in (height, width)]
+    return tile_rows(height, width, size, config.context)
 
 
 def predict_row(scan, row, probabilities, batch_size):

@@ -56,7 +56,7 @@ class Tile:
     """A window to read and the part of it whose result counts.
 
     Attributes:
-        read: Square window of the tile's size; on a scan smaller than that it reaches beyond the scan.
+        read: Window of the tile's size; on a scan smaller than that it reaches beyond the scan.
         own: The part of `read` that no other tile owns.
     """
 
@@ -88,6 +88,8 @@ def spread(length, size, context=0):
     >>> spread(length=10, size=6, context=1)
     [(0, 0, 5), (4, 5, 10)]
     """
+    if length <= size and context >= 0:
+        return [(0, 0, length)]
     step = size - 2 * context
     if step <= 0 or context < 0:
         raise SettingError(
@@ -95,8 +97,6 @@ def spread(length, size, context=0):
             f"a context of at most {max((size - 1) // 2, 0)} pixels.",
             "choose larger tiles or less context.",
         )
-    if length <= size:
-        return [(0, 0, length)]
     count = -(-(length - 2 * context) // step)
     starts = [(length - size) * index // (count - 1) for index in range(count)]
     # The border between two neighbours lies in the middle of what both read.
@@ -104,13 +104,37 @@ def spread(length, size, context=0):
     return list(zip(starts, borders, borders[1:], strict=False))
 
 
+def fitting(length, largest, context, multiple):
+    """Finds the smallest segments that cover a line without being more than the largest would have to be.
+
+    Args:
+        length: Length of the line.
+        largest: Largest length of a segment, a multiple of `multiple`.
+        context: What a segment must see beyond what it owns.
+        multiple: What the length of a segment must be a multiple of.
+
+    Returns:
+        The length of a segment.
+
+    Raises:
+        SettingError: As `spread`.
+
+    Example, where two segments of 2048 would read 1024 pixels twice:
+
+    >>> fitting(length=3072, largest=2048, context=64, multiple=64)
+    1600
+    """
+    count = len(spread(length, largest, context))
+    return multiple * -(-(length + 2 * context * (count - 1)) // (count * multiple))
+
+
 def tile_rows(height, width, size, context=0):
-    """Covers a scan with square tiles, row by row.
+    """Covers a scan with tiles, row by row.
 
     Args:
         height: Height of the scan in pixels.
         width: Width of the scan in pixels.
-        size: Side of the windows read.
+        size: Height and width of the windows read.
         context: Pixels that each tile reads beyond what it owns, except at the scan's edge.
 
     Returns:
@@ -119,17 +143,17 @@ def tile_rows(height, width, size, context=0):
 
     Example:
 
-    >>> rows = tile_rows(height=100, width=300, size=128, context=16)
+    >>> rows = tile_rows(height=100, width=300, size=(128, 128), context=16)
     >>> len(rows), len(rows[0])
     (1, 3)
     >>> sum(tile.own.height * tile.own.width for row in rows for tile in row)
     30000
     """
-    columns = spread(width, size, context)
+    columns = spread(width, size[1], context)
     return [
         [
-            Tile(Window(top, left, size, size), Window(own_top, own_left, own_bottom - own_top, own_right - own_left))
+            Tile(Window(top, left, *size), Window(own_top, own_left, own_bottom - own_top, own_right - own_left))
             for left, own_left, own_right in columns
         ]
-        for top, own_top, own_bottom in spread(height, size, context)
+        for top, own_top, own_bottom in spread(height, size[0], context)
     ]

@@ -11,22 +11,27 @@ import time
 import keras
 
 from plankton_keras.config import SEGMENTATION_MODELS
-from plankton_keras.errors import ArtefactError, PlanktonError
+from plankton_keras.errors import ArtefactError, PlanktonError, SettingError
 from plankton_keras.files import whole_file, write_json
 from plankton_keras.losses import SegmentationLoss, VignetteLoss
 from plankton_keras.metrics import PixelScores, VignetteScores
+from plankton_keras.thawing import ThawingAdamW, freeze_statistics, plan
 
 
 def compile_model(model, config, class_weights=None):
     """Gives a model its optimiser, loss and metric.
 
     AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101); the learning rate warms up over the first twentieth of the
-    steps and then falls along a cosine to a hundredth of its peak.
+    steps and then falls along a cosine to a hundredth of its peak. With `frozen_epochs` the encoder stays as it is for
+    so many epochs, and thaws over as many more.
 
     Args:
         model: A `keras.Model` that gives logits.
         config: A `config.TrainConfig` with `steps_per_epoch` above 0.
         class_weights: A weight a class for the loss, or None.
+
+    Raises:
+        SettingError: If an encoder shall be frozen where there is none.
     """
     steps = config.epochs * config.steps_per_epoch
     warmup = max(1, steps // 20)
@@ -37,8 +42,21 @@ def compile_model(model, config, class_weights=None):
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    kept, thaw = ["gamma", "beta", "bias"], {}
+    if config.frozen_epochs:
+        if config.model == "unet":
+            raise SettingError(
+                f"--frozen-epochs is {config.frozen_epochs}, but a unet has no encoder.",
+                "a model with an encoder, such as mobilenet_075_unet.",
+                "leave --frozen-epochs out.",
+            )
+        encoder = model.get_layer("encoder")
+        freeze_statistics(encoder)
+        first = config.frozen_epochs * config.steps_per_epoch
+        thaw = plan(encoder, first, 2 * first)
+    optimizer = ThawingAdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0, thaw=thaw)
+    # What starts from pretrained weights shall not be drawn to zero.
+    optimizer.exclude_from_weight_decay(var_names=[*kept, *thaw])
     if config.model in SEGMENTATION_MODELS:
         loss, scores = SegmentationLoss(config.loss, class_weights=class_weights), PixelScores()
     else:

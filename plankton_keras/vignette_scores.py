@@ -5,7 +5,7 @@ import numpy as np
 TOP = 3
 
 
-def score_vignettes(probabilities, labels, names, living=None):
+def score_vignettes(probabilities, labels, names, living=None, living_share=0.5):
     """Scores predicted classes.
 
     Args:
@@ -13,6 +13,8 @@ def score_vignettes(probabilities, labels, names, living=None):
         labels: int `(count,)`, true class indices.
         names: Class names by index.
         living: Whether each class is alive, by name, or None.
+        living_share: A vignette is called living if that is likelier than this: the share of the living in training,
+            since both errors weigh the same in balanced accuracy.
 
     Returns:
         The `evaluate` object of design/cli.md for a classifier, with `confusion` (rows true, columns predicted) and,
@@ -49,5 +51,5 @@ def score_vignettes(probabilities, labels, names, living=None):
     if living is not None:
         alive = np.array([living[name] for name in names])
         share = probabilities[:, alive].sum(axis=1)
-        result["living_balanced_accuracy"] = float(metrics.balanced_accuracy_score(alive[labels], share > 0.5))
+        result["living_balanced_accuracy"] = float(metrics.balanced_accuracy_score(alive[labels], share > living_share))
     return result

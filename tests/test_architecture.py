@@ -48,6 +48,7 @@ ORDER = (
     "metrics",
     "devices",
     "tensorboard",
+    "thawing",
     "training",
     "fusion",
     "prediction",

@@ -33,7 +33,7 @@ def predictor(probabilities, digest="a", judge=None, **changed):
 
 
 def classifier(classify, digest="a", **changed):
-    fields = {"classes": CLASSES, "living": None, "size": 32, **changed}
+    fields = {"classes": CLASSES, "living": None, "living_share": None, "size": 32, **changed}
     return Classifier(classify, digest=digest, source=f"run {digest}", **fields)
 
 

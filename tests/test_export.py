@@ -48,7 +48,7 @@ def vignette_run(tmp_path_factory):
     build_model(config, 3).save(run.model)
     write_json(run.config, config.to_json())
     write_json(run.metrics, {"val": {}})
-    target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}}
+    target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}, "living_share": 0.75}
     known = {"classes": ["a", "b", "c"], "dpi": None, "target": target, "vignette_size": 32, "training_scans": {}}
     write_json(run.provenance, known)
     return run
@@ -156,11 +156,12 @@ def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_
     of_run, of_export = load_classifier(vignette_run.folder), load_classifier(tmp_path)
     images, sides = image(5, 32, 32, 1), np.array([[10], [20], [64], [100], [900]], np.float32)
     assert np.abs(of_run.classify(images, sides) - of_export.classify(images, sides)).max() <= 1e-4
-    for name in ("classes", "living", "size"):
+    for name in ("classes", "living", "living_share", "size"):
         assert getattr(of_run, name) == getattr(of_export, name)
     (path,) = (tmp_path / "1" / "assets.extra").iterdir()
     (request,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    assert b"serving_default" in request and b"side" in request
+    assert b"serving_default" in request
+    assert b"side" in request
 
 
 def test_a_classifier_of_vignettes_finds_nothing_on_scans(vignette_run):

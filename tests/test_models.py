@@ -52,8 +52,7 @@ def test_each_pixel_gets_a_logit_a_class_at_any_multiple_of_64(models, name, hei
     "build", [lambda classes: unet(classes, 4, 2), lambda classes: encoder_unet("efficientnet_b0", classes)]
 )
 def test_the_number_of_classes_is_that_asked_for(build, num_classes):
-    model = build(num_classes)
-    assert model.get_layer("logits").kernel.shape[-1] == model.output_shape[-1] == num_classes
+    assert build(num_classes).output_shape[-1] == num_classes
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -67,7 +66,7 @@ def test_the_body_is_in_half_precision_and_the_logits_in_float32_under_a_mixed_p
         keras.config.set_dtype_policy(before)
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert model.get_layer("logits").compute_dtype == "float32"
-    assert model.get_layer("full_out_conv" if name != "unet_full" else "up0_conv").compute_dtype == "float16"
+    assert model.get_layer("up0_conv").compute_dtype == "float16"
     assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()
 
 

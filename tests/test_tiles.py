@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plankton_keras.errors import SettingError
-from plankton_keras.tiles import Window, spread, tile_rows
+from plankton_keras.tiles import Window, fitting, spread, tile_rows
 
 SHAPES = [
     # height, width, size, context
@@ -78,7 +78,7 @@ def test_a_context_that_leaves_nothing_is_refused_with_the_largest_legal_one(siz
 @pytest.mark.parametrize(("height", "width", "size", "context"), SHAPES)
 def test_every_pixel_of_a_scan_is_owned_once_with_the_last_row_and_column(height, width, size, context):
     owners = np.zeros((height, width), int)
-    for row in tile_rows(height, width, size, context):
+    for row in tile_rows(height, width, (size, size), context):
         for tile in row:
             owners[tile.own.slices] += 1
     assert owners.min() == owners.max() == 1
@@ -86,7 +86,7 @@ def test_every_pixel_of_a_scan_is_owned_once_with_the_last_row_and_column(height
 
 @pytest.mark.parametrize(("height", "width", "size", "context"), SHAPES)
 def test_tiles_see_their_context_except_at_the_edge_of_the_scan(height, width, size, context):
-    for tile in itertools.chain(*tile_rows(height, width, size, context)):
+    for tile in itertools.chain(*tile_rows(height, width, (size, size), context)):
         read, own = tile.read, tile.own
         assert own.top - read.top >= min(context, own.top)
         assert own.left - read.left >= min(context, own.left)
@@ -96,7 +96,7 @@ def test_tiles_see_their_context_except_at_the_edge_of_the_scan(height, width, s
 
 @pytest.mark.parametrize(("height", "width", "size", "context"), SHAPES)
 def test_reads_are_squares_of_the_size_inside_the_scan_where_it_is_large_enough(height, width, size, context):
-    for tile in itertools.chain(*tile_rows(height, width, size, context)):
+    for tile in itertools.chain(*tile_rows(height, width, (size, size), context)):
         assert (tile.read.height, tile.read.width) == (size, size)
         assert min(tile.read.top, tile.read.left) >= 0
         assert tile.read.bottom <= max(height, size)
@@ -105,7 +105,7 @@ def test_reads_are_squares_of_the_size_inside_the_scan_where_it_is_large_enough(
 
 @pytest.mark.parametrize(("height", "width", "size", "context"), SHAPES)
 def test_the_tiles_of_a_row_share_their_rows_and_are_ordered(height, width, size, context):
-    rows = tile_rows(height, width, size, context)
+    rows = tile_rows(height, width, (size, size), context)
     for row in rows:
         assert len({(tile.read.top, tile.own.top, tile.own.height) for tile in row}) == 1
     order = [(tile.own.top, tile.own.left) for row in rows for tile in row]
@@ -117,7 +117,7 @@ def test_cutting_tiles_and_stitching_what_they_own_is_the_identity(height, width
     scan = np.random.default_rng(0).integers(0, 2**16, (height, width), np.uint16)
     padded = np.pad(scan, ((0, max(0, size - height)), (0, max(0, size - width))))
     stitched = np.zeros_like(scan)
-    for tile in itertools.chain(*tile_rows(height, width, size, context)):
+    for tile in itertools.chain(*tile_rows(height, width, (size, size), context)):
         cut = padded[tile.read.slices]
         assert cut.shape == (size, size)
         stitched[tile.own.slices] = cut[tile.own.within(tile.read).slices]
@@ -129,3 +129,26 @@ def test_a_window_knows_its_ends_and_its_place_in_another():
     assert (window.bottom, window.right) == (15, 26)
     # 10 - 8 rows and 20 - 16 columns into the other.
     assert window.within(Window(8, 16, 32, 32)) == Window(2, 4, 5, 6)
+
+
+@pytest.mark.parametrize("context", [0, 16, 64])
+def test_fitting_segments_are_as_many_as_the_largest_but_no_longer_than_they_have_to_be(context):
+    for length in range(1, 3000, 7):
+        size = fitting(length, 512, context, 64)
+        assert size % 64 == 0
+        assert 64 <= size <= 512
+        assert len(spread(length, size, context)) == len(spread(length, 512, context))
+        shorter = size - 64
+        if shorter > 2 * context:
+            assert len(spread(length, shorter, context)) > len(spread(length, size, context))
+
+
+def test_fitting_by_hand():
+    # Two segments that share 128 pixels: (3072 + 128) / 2; three that share 128 each: (4096 + 256) / 3 = 1450.7.
+    assert (fitting(3072, 2048, 64, 64), fitting(4096, 2048, 64, 64)) == (1600, 1472)
+    assert (fitting(100, 2048, 64, 64), fitting(2048, 2048, 64, 64), fitting(2049, 2048, 64, 64)) == (128, 2048, 1152)
+
+
+def test_tiles_may_be_higher_than_wide():
+    (row,) = tile_rows(300, 300, (320, 192), 16)
+    assert [(tile.read.height, tile.read.width, tile.own.left) for tile in row] == [(320, 192, 0), (320, 192, 150)]

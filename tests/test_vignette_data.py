@@ -104,7 +104,8 @@ def test_the_bytes_depend_on_neither_workers_nor_the_order_of_the_list(pictures,
 def test_the_manifest_says_what_the_records_hold(records):
     manifest = read_manifest(records)
     assert (manifest.kind, manifest.patch_size, manifest.classes) == ("vignettes", 32, tuple(LIVING))
-    assert manifest.target == {"names": list(LIVING), "living": LIVING}
+    share = sum({"copepod": 0.6, "detritus": 0.3, "salp": 0.1}[name] for name in LIVING if LIVING[name])
+    assert manifest.target == {"names": list(LIVING), "living": LIVING, "living_share": pytest.approx(share)}
     assert manifest.class_share == pytest.approx({"copepod": 0.6, "detritus": 0.3, "salp": 0.1})
     assert {split: manifest.count(split) for split in COUNTS} == {"train": 10, "val": 3, "test": 3}
     # 10 vignettes at 4 a shard are 2.5 shards, rounded to 2.
@@ -119,7 +120,8 @@ def test_progress_counts_up_to_all_vignettes(pictures, tmp_path):
     said = []
     write_vignettes(pictures, None, CONFIG, tmp_path, progress=lambda *words: said.append(words))
     assert said == [(5, 16, "train"), (10, 16, "train"), (13, 16, "val"), (16, 16, "test")]
-    assert read_manifest(tmp_path).target["living"] is None
+    target = read_manifest(tmp_path).target
+    assert (target["living"], target["living_share"]) == (None, None)
 
 
 def test_a_damaged_shard_is_named(pictures, tmp_path):

@@ -122,6 +122,10 @@ def test_living_balanced_accuracy_by_hand():
         probabilities, np.array([0, 1, 2, 2, 2]), ["a", "b", "c"], {"a": True, "b": True, "c": False}
     )
     assert scores["living_balanced_accuracy"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    # Where 0.3 of the training lives, 0.4 is found too, and 0.5 is wrong beside 0.9.
+    known = ["a", "b", "c"], {"a": True, "b": True, "c": False}
+    strict = score_vignettes(probabilities, np.array([0, 1, 2, 2, 2]), *known, living_share=0.3)
+    assert strict["living_balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
 
 
 def test_without_knowing_what_lives_there_is_no_living_balanced_accuracy():

@@ -78,7 +78,8 @@ def _evaluate_classifiers(classifiers, data, out, split, flags):
     scored = []
     for classifier in classifiers:
         images, sides, labels = _read_vignettes(data, split, classifier)
-        scores = score_vignettes(classifier.classify(images, sides), labels, classifier.classes, classifier.living)
+        known = classifier.classes, classifier.living, classifier.living_share
+        scores = score_vignettes(classifier.classify(images, sides), labels, *known)
         scored.append({"model": classifier.source, "model_sha256": classifier.digest, **scores})
     result = {**scored[0], "split": split, "data": str(data)}
     if len(scored) > 1:

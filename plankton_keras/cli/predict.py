@@ -150,20 +150,21 @@ def _say_cost(predictor, paths, config, as_json):
     """Says what the prediction would take, from one timed window."""
     import numpy as np
 
-    from plankton_keras.prediction import peak_memory_mb
+    from plankton_keras.prediction import peak_memory_mb, rows_of
     from plankton_keras.scans import open_scan
-    from plankton_keras.tiles import tile_rows
 
-    tiles = pixels = 0
+    tiles = pixels = read = 0
     for path in paths:
         with open_scan(path, parse_gray_range(config.gray_range)) as scan:
-            tiles += sum(len(row) for row in tile_rows(scan.height, scan.width, config.tile, config.context))
+            windows = [tile.read for row in rows_of(scan.height, scan.width, config) for tile in row]
             pixels += scan.height * scan.width
+        tiles += len(windows)
+        read += sum(window.height * window.width for window in windows)
     batch = np.full((config.batch_size, config.tile, config.tile), 225, np.uint8)
     predictor.probabilities(batch)
     started = time.monotonic()
     predictor.probabilities(batch)
-    seconds = (time.monotonic() - started) / config.batch_size * tiles
+    seconds = (time.monotonic() - started) / batch.size * read
     plan = {
         "scans": len(paths),
         "megapixels": round(pixels / 1e6, 1),

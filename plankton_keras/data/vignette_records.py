@@ -54,11 +54,16 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
                 if progress:
                     progress(done, len(vignettes), split)
     labels = [vignette.label for vignette in vignettes if vignette.split == "train"]
+    share = {name: labels.count(name) / max(1, len(labels)) for name in names}
     manifest = schema.Manifest(
         patch_size=config.vignette_size,
         classes=names,
-        target={"names": names, "living": living},
-        class_share={name: labels.count(name) / max(1, len(labels)) for name in names},
+        target={
+            "names": names,
+            "living": living,
+            "living_share": sum(share[name] for name in names if living[name]) if living else None,
+        },
+        class_share=share,
         splits=splits,
         sources=(),
         settings=config.to_json(),

@@ -1,13 +1,11 @@
 """U-Nets whose encoder is a network of keras.applications, so that it can start from what it knows already."""
 
 import keras
-from keras import layers
 
-from plankton_keras.models.blocks import Whiten, conv_block, decoder_block, logits_head
+from plankton_keras.models.blocks import Whiten, decoder_block, shuffled_logits
 from plankton_keras.models.encoders import build_encoder
 
 DECODER_WIDTHS = (16, 24, 40, 80)
-FULL_WIDTH = 8
 
 
 def encoder_unet(encoder_name, num_classes, weights="none"):
@@ -33,12 +31,9 @@ def encoder_unet(encoder_name, num_classes, weights="none"):
     """
     encoder, start = build_encoder(encoder_name, weights)
     image = keras.Input((None, None, 1), name="image")
-    whitened = Whiten(name="whiten")(image)
-    *skips, x = encoder(whitened)
+    *skips, x = encoder(Whiten(name="whiten")(image))
     for level, (skip, width) in reversed(list(enumerate(zip(skips, DECODER_WIDTHS, strict=True)))):
         x = decoder_block(x, skip, width, f"up{level}")
-    full = conv_block(layers.Rescaling(-1 / 127.5, offset=2.0, name="rescale")(whitened), FULL_WIDTH, "full")
-    x = decoder_block(x, full, FULL_WIDTH, "full_out")
-    model = keras.Model(image, logits_head(x, num_classes), name=f"{encoder_name}_unet")
+    model = keras.Model(image, shuffled_logits(x, num_classes), name=f"{encoder_name}_unet")
     model.start = start
     return model

@@ -1,17 +1,17 @@
-"""U-Net, cheap enough for two CPU cores: the body works at half resolution, one full-size block draws the edges."""
+"""U-Net, cheap enough for two CPU cores: it works at half resolution and draws the edges by sub-pixel convolution."""
 
 import keras
 from keras import layers
 
-from plankton_keras.models.blocks import Whiten, conv_block, decoder_block, logits_head
+from plankton_keras.models.blocks import Whiten, conv_block, decoder_block, logits_head, shuffled_logits
 
 
 def unet(num_classes, width=16, depth=5, full_resolution=False):
     """Builds a U-Net for gray patches of any size that is a multiple of its stride.
 
     Ronneberger et al. 2015 (arXiv 1505.04597) with padded convolutions and batch normalisation. By default the first
-    convolution halves the resolution and the last block, which joins a few features of the full-size image, restores
-    it: that trains four times as fast as `full_resolution=True` at nearly the same score (docs/experiments.md).
+    convolution halves the resolution and the last one gives four logits a class, which are laid out as 2 x 2 pixels:
+    many times as fast as `full_resolution=True` at nearly the same score (docs/experiments.md).
 
     Args:
         num_classes: Number of classes, class 0 included.
@@ -30,20 +30,15 @@ def unet(num_classes, width=16, depth=5, full_resolution=False):
     """
     image = keras.Input((None, None, 1), name="image")
     x = layers.Rescaling(-1 / 127.5, offset=2.0, name="rescale")(Whiten(name="whiten")(image))
-    full = None
-    if not full_resolution:
-        full = conv_block(x, max(width // 2, 4), "full")
-        x = conv_block(x, width, "stem", strides=2)
     skips = []
     for level in range(depth):
         if level:
             skips.append(x)
             x = layers.MaxPooling2D(name=f"down{level}_pool")(x)
         channels = width * min(2**level, 16)
-        x = conv_block(x, channels, f"down{level}_1")
+        x = conv_block(x, channels, f"down{level}_1", strides=1 if level or full_resolution else 2)
         x = conv_block(x, channels, f"down{level}_2")
     for level, skip in reversed(list(enumerate(skips))):
         x = decoder_block(x, skip, width * min(2**level, 16), f"up{level}")
-    if full is not None:
-        x = decoder_block(x, full, max(width // 2, 4), "full_out")
-    return keras.Model(image, logits_head(x, num_classes), name="unet")
+    head = logits_head if full_resolution else shuffled_logits
+    return keras.Model(image, head(x, num_classes), name="unet")
