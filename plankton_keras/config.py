@@ -155,6 +155,10 @@ class RecordsConfig(Config):
     val_fraction: float = setting(
         0.2, "Share of the scans for validation where there are no train/ and val/ folders.", low=0.0, high=0.9
     )
+    folds: int = setting(
+        0, "Parts for cross-validation, as many as scans to leave out one at a time; one part becomes val.", low=0
+    )
+    fold: int = setting(0, "Which of the --folds becomes val, from 0.", low=0)
     gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
     vignette_size: int = setting(96, "Side that vignettes are scaled to in pixels.", low=32, high=512, multiple=32)
     patches_per_shard: int = setting(256, "Patches in a shard, about.", low=1)

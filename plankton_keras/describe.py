@@ -3,6 +3,7 @@
 Reads only the small files, never a model or a shard.
 """
 
+import statistics
 from pathlib import Path
 
 from plankton_keras import export, schema
@@ -11,6 +12,7 @@ from plankton_keras.files import read_json
 from plankton_keras.runs import Run
 
 REWRITE = "write it again with the command that made it."
+EVALUATION = "metrics.json"
 
 
 def describe(path):
@@ -29,16 +31,67 @@ def describe(path):
     path = Path(path)
     if path.is_file():
         return _scan(path)
-    if (path / schema.MANIFEST).is_file():
-        return _records(path)
-    if (path / "config.json").is_file():
-        return _run(Run(path))
-    if (path / "prediction.json").is_file():
-        return _predictions(path)
+    kinds = {
+        schema.MANIFEST: _records,
+        "config.json": _run,
+        "prediction.json": _predictions,
+        EVALUATION: lambda folder: _evaluations([folder]),
+    }
+    for marker, kind in kinds.items():
+        if (path / marker).is_file():
+            return kind(path)
     version = path if (path / export.METADATA).is_file() else path / str(max(export.numbers(path), default=0))
     if (version / export.METADATA).is_file():
         return _export(version)
     return _scans(path)
+
+
+def summarize(paths):
+    """Describes several evaluations as one, such as those of the folds of a cross-validation.
+
+    Args:
+        paths: List of evaluation folders.
+
+    Returns:
+        A dictionary that starts with `kind`; of each score the mean, the standard deviation (of a sample), the least
+        and the greatest.
+
+    Raises:
+        ArtefactError: If one is no evaluation.
+    """
+    paths = [Path(path) for path in paths]
+    others = [path for path in paths if describe(path)["kind"] != "evaluation"]
+    if others:
+        raise ArtefactError(
+            f"{others[0]} is no evaluation.", "folders that evaluate wrote, to summarise.", "describe it by itself."
+        )
+    return _evaluations(paths)
+
+
+def _evaluations(paths):
+    scored = [read_json(path / EVALUATION, REWRITE) for path in paths]
+    columns = [each.get("pixel") or {k: v for k, v in each.items() if isinstance(v, float)} for each in scored]
+    common = [name for name in columns[0] if all(name in column for column in columns)]
+    if len(paths) == 1:
+        scores = {name: columns[0][name] for name in common}
+    else:
+        scores = {name: _spread([column[name] for column in columns]) for name in common}
+    return {
+        "kind": "evaluation" if len(paths) == 1 else f"{len(paths)} evaluations",
+        "path": ", ".join(str(path) for path in paths),
+        "model": ", ".join(each["model"] for each in scored),
+        **scores,
+        "next": "plankton predict RUN SCANS --out predictions/NAME",
+    }
+
+
+def _spread(values):
+    return {
+        "mean": statistics.mean(values),
+        "sd": statistics.stdev(values),
+        "min": min(values),
+        "max": max(values),
+    }
 
 
 def _scan(path):
@@ -68,7 +121,7 @@ def _scans(path):
     except InputError as error:
         raise ArtefactError(
             f"{path} is nothing that plankton knows.",
-            "a scan, a folder of scans, records, a run, an export or predictions.",
+            "a scan, a folder of scans, records, a run, an export, an evaluation or predictions.",
             "check the path.",
         ) from error
     return {
@@ -103,7 +156,8 @@ def _records(path):
     }
 
 
-def _run(run):
+def _run(path):
+    run = Run(path)
     config = run.read_config()
     if not run.metrics.is_file():
         return {
@@ -133,7 +187,7 @@ def _export(version):
     return {
         "kind": "export",
         "path": str(version),
-        **{name: metadata[name] for name in names},
+        **{name: metadata[name] for name in names if name in metadata},
         "next": f"plankton predict {version} SCANS --out predictions/NAME",
     }
 

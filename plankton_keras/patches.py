@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from plankton_keras.errors import InputError
+from plankton_keras.errors import InputError, SettingError
 from plankton_keras.scans import open_mask
 from plankton_keras.taxa import MAX_ID
 from plankton_keras.tiles import Window, tile_rows
@@ -71,6 +71,40 @@ def assign_splits(pairs, val_fraction, seed):
         count = min(max(count, 1), len(free) - 1)
     chosen = set(free[:count])
     return [replace(pair, split=pair.split or ("val" if pair.stem in chosen else "train")) for pair in pairs]
+
+
+def assign_fold(pairs, folds, fold, seed):
+    """Gives one of several parts of the scans to `val` and the others to `train`, for cross-validation by scan.
+
+    Args:
+        pairs: List of `scans.ScanPair`; those of the split `test` keep it, those of `train` and `val` are dealt anew.
+        folds: Number of parts, whose sizes differ by one scan at most.
+        fold: Which part becomes `val`, from 0.
+        seed: Decides which scan is in which part.
+
+    Returns:
+        A list of pairs, all with a split, in the order given.
+
+    Raises:
+        SettingError: If there is no such part, or there are fewer scans than parts.
+
+    Example:
+
+    >>> from plankton_keras.pairs import ScanPair
+    >>> pairs = [ScanPair(stem=name, scan=None, mask=None, split=None) for name in "abcde"]
+    >>> [pair.split for pair in assign_fold(pairs, 5, 2, seed=0)].count("val")
+    1
+    """
+    dealt = sorted((pair.stem for pair in pairs if pair.split != "test"), key=lambda stem: unit_hash(seed, stem))
+    if not (2 <= folds <= len(dealt) and fold < folds):
+        raise SettingError(
+            f"--folds is {folds} and --fold {fold}, of {len(dealt)} scans.",
+            "2 folds or more, at most one a scan, and a fold below their number.",
+            "choose another --folds or --fold.",
+        )
+    chosen = set(dealt[fold::folds])
+    splits = ["val" if pair.stem in chosen else "test" if pair.split == "test" else "train" for pair in pairs]
+    return [replace(pair, split=split) for pair, split in zip(pairs, splits, strict=True)]
 
 
 def lookup_table(target, ids, path):

@@ -206,7 +206,7 @@ def test_an_error_is_an_object_with_json(tmp_path):
     ("words", "said"),
     [
         (("evalute",), "Did you mean 'evaluate'?"),
-        (("train", "r", "--out", "x", "--epoch", "3"), "Did you mean one of: '--depth', '--epochs'?"),
+        (("train", "r", "--out", "x", "--epoch", "3"), "Did you mean one of: '--depth', '--epochs',"),
         (("train", "r", "--out", "x", "--model", "unte"), "--model is 'unte'. Did you mean \"unet\"?"),
         (("train", "r", "--out", "x", "--window", "100"), "Expected: a multiple of 64, such as 128."),
         (("predict", "r", "s", "--out", "x", "--threshold", "2"), "Expected: a number from 0.0 to 1.0."),
@@ -270,7 +270,7 @@ def test_train_prints_a_line_an_epoch(chain, tmp_path):
     assert re.search(line, said)
 
 
-@pytest.mark.parametrize("part", ["records", "run", "export", "predictions"])
+@pytest.mark.parametrize("part", ["records", "run", "export", "evaluation", "predictions"])
 def test_info_says_what_the_chain_wrote(chain, part):
     folder, _ = chain
     kind = "records" if part == "records" else part
@@ -283,6 +283,15 @@ def test_info_of_a_scan_and_of_nothing(tiny_scans, tmp_path):
     said = json.loads(run("info", tiny_scans / "train" / "a_scan.png.ppm", "--json").stdout)
     assert (said["format"], said["width_px"], said["height_px"]) == ("netpbm", 300, 200)
     assert f"{tmp_path} is nothing that plankton knows." in run("info", tmp_path, code=4).stderr
+
+
+def test_folds_are_cut_by_one_command_and_summarised_by_another(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = ("make-tfrecords", tiny_scans, "--patch-size", 64, "--folds", 3, "--quiet", "--json")
+    parts = [run(*words, "--fold", fold, "--out", tmp_path / str(fold)).stdout for fold in range(3)]
+    assert sorted(json.loads(part)["splits"]["val"]["scans"][0] for part in parts) == ["a", "b", "c"]
+    said = run("info", folder / "evaluation", folder / "evaluation").stdout
+    assert re.search(r"^f1: 0\.\d{4} \+- 0\.0000 \(sd\), 0\.\d{4} to 0\.\d{4}$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

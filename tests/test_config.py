@@ -101,6 +101,7 @@ def test_a_config_with_no_default_left_survives_json(kind):
         "full_resolution": True,
         "probabilities": True,
         "pixels_only": True,
+        "turns": True,
     }
 
     def other(item):

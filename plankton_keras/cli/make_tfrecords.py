@@ -102,7 +102,7 @@ def _plan(scans, masks, config):
     """Finds the pairs, gives each a split, and settles the classes."""
     from plankton_keras.errors import InputError
     from plankton_keras.pairs import find_pairs
-    from plankton_keras.patches import assign_splits, count_objects
+    from plankton_keras.patches import assign_fold, assign_splits, count_objects
     from plankton_keras.taxa import file_target, find_taxa, living_target, read_taxa, taxa_target
 
     found = find_pairs(scans, masks)
@@ -113,7 +113,10 @@ def _plan(scans, masks, config):
             f"a mask {lonely[0].stem}_mask.EXT beside it, or in --masks.",
             "add the mask, or move the scan elsewhere.",
         )
-    pairs = assign_splits(found, config.val_fraction, config.seed)
+    if config.folds or config.fold:
+        pairs = assign_fold(found, config.folds, config.fold, config.seed)
+    else:
+        pairs = assign_splits(found, config.val_fraction, config.seed)
     table = find_taxa(scans)
     taxa = read_taxa(table) if table else None
     if config.target == "living":
