@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plankton_keras.candidates import bands_of, find_candidates
+from plankton_keras.intervals import paired_gain
 from plankton_keras.objects import BandLabeler
 from plankton_keras.prediction import predict_scan
 from plankton_keras.tiles import Window
@@ -103,11 +104,14 @@ class Counts:
         self.objects.true += other.objects.true
         self.objects.ranking += other.objects.ranking
 
+    def foreground(self):
+        """Gives the pixels of the foreground that are found, false and missed, whichever class they have."""
+        confusion = self.confusion
+        return int(confusion[1:, 1:].sum()), int(confusion[0, 1:].sum()), int(confusion[1:, 0].sum())
+
     def pixel_scores(self):
         """Gives the scores of the foreground against class 0."""
-        confusion = self.confusion
-        found, false, missed = confusion[1:, 1:].sum(), confusion[0, 1:].sum(), confusion[1:, 0].sum()
-        return scores_of_counts(found, false, missed, confusion[0, 0])
+        return scores_of_counts(*self.foreground(), self.confusion[0, 0])
 
     def class_scores(self, names):
         """Gives the scores of each class against all others, by name."""
@@ -222,7 +226,7 @@ def score_model(predictor, truths, config, progress_of):
             prediction = predict_scan(scan, predictor.probabilities, threshold, config, progress, predictor.judge)
             counts = count_scan(read_truth, prediction, len(predictor.classes))
         total.add(counts)
-        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores(), "objects": counts.objects.scores()})
+        scans.append({**_of_scan(truth.stem, counts), "objects": counts.objects.scores()})
     return {
         "model": predictor.source,
         "model_sha256": predictor.digest,
@@ -232,6 +236,29 @@ def score_model(predictor, truths, config, progress_of):
         "scans": scans,
         "threshold": threshold,
     }
+
+
+def _of_scan(stem, counts):
+    """Gives the scores of a scan, and the counts that they come from."""
+    return {
+        "scan": stem,
+        "pixel": counts.pixel_scores(),
+        "counts": dict(zip(("found", "false", "missed"), counts.foreground(), strict=True)),
+    }
+
+
+def gain_over(scores, baseline):
+    """Compares two scores of the same scans.
+
+    Args:
+        scores: What `score_model` gave.
+        baseline: What `score_model` or `score_baseline` gave.
+
+    Returns:
+        As `intervals.paired_gain`.
+    """
+    both = [[tuple(scan["counts"].values()) for scan in each["scans"]] for each in (scores, baseline)]
+    return paired_gain(*both)
 
 
 def score_baseline(truths, target):
@@ -249,5 +276,5 @@ def score_baseline(truths, target):
         with truth.opened(target) as (scan, read_truth):
             counts = count_baseline(scan, read_truth)
         total.add(counts)
-        scans.append({"scan": truth.stem, "pixel": counts.pixel_scores()})
+        scans.append(_of_scan(truth.stem, counts))
     return {"pixel": total.pixel_scores(), "scans": scans}

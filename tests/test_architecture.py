@@ -57,6 +57,7 @@ ORDER = (
     "inference",
     "averaging",
     "truths",
+    "intervals",
     "evaluation",
     "vignette_scores",
     "describe",

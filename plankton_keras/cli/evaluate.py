@@ -32,7 +32,7 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
     config = options.build_config(PredictConfig, settings, config_file)
     output.prepare(flags.quiet)
-    from plankton_keras.evaluation import score_baseline, score_model
+    from plankton_keras.evaluation import gain_over, score_baseline, score_model
     from plankton_keras.files import claim_folder
     from plankton_keras.inference import is_classifier, load_classifier, load_predictor
 
@@ -48,18 +48,29 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
 
     scored = [score_model(predictor, truths, config, progress_of) for predictor in predictors]
     baseline = score_baseline(truths, predictors[0].target)
+    scored = [{**scores, "gain": gain_over(scores, baseline)} for scores in scored]
     result = {**scored[0], "baselines": {"threshold": baseline}, "split": split, "data": str(data)}
     if len(scored) > 1:
         result["runs"] = scored
     lines = [f"{len(truths)} scans of {data}", "pixels of the foreground    F1   precision  recall"]
     for name, scores in [*((each["model"], each["pixel"]) for each in scored), ("plain threshold", baseline["pixel"])]:
         lines.append(f"{name:<25} {scores['f1']:.4f}   {scores['precision']:.4f}   {scores['recall']:.4f}")
+    lines += [_say_gain(scores) for scores in scored]
     objects = result["objects"]
     lines.append(
         f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
         f"recall {objects['recall']:.3f}"
     )
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+
+
+def _say_gain(scores):
+    """Words what a run has over the plain threshold."""
+    gain = scores["gain"]
+    return (
+        f"{scores['model']}: F1 {gain['f1']:+.4f} over the plain threshold "
+        f"({gain['low']:+.4f} to {gain['high']:+.4f} in 95 % of bootstraps over {gain['scans']} scans)"
+    )
 
 
 def _asked(models, config):
