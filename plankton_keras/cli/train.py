@@ -18,7 +18,7 @@ from plankton_keras.config import ENCODERS, PRESETS, VIGNETTE_PRESETS, TrainConf
     type=click.Choice(list(PRESETS)),
     default="default",
     show_default=True,
-    help="A set of settings to start from: quick takes some 4 minutes on 2 cores, default some 14; best is for a GPU.",
+    help="A set of settings to start from; time and score of each stand in docs/experiments.md.",
 )
 @options.config_options(TrainConfig)
 @options.flags("dry_run", "resume", "overwrite", "json", "quiet")
