@@ -10,7 +10,8 @@ import numpy as np
 
 from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import write_json
+from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.models.encoders import save_encoder
 from plankton_keras.runs import now, versions
 
 METADATA = "metadata.json"
@@ -67,6 +68,38 @@ def export_run(run, out, overwrite=False):
         "max_difference": difference,
         "metadata": metadata,
     }
+
+
+def export_encoder(run, out, overwrite=False):
+    """Writes the weights of a run's encoder as one small file, from which other trainings can start.
+
+    Args:
+        run: A `runs.Run`, finished.
+        out: The file, `.npz`.
+        overwrite: Whether the file may be there already.
+
+    Returns:
+        A dictionary of `out`, `model`, `megabytes` and `sha256`.
+
+    Raises:
+        ArtefactError: If the run is not finished, its network has no encoder, or the file is there.
+    """
+    import keras
+
+    model, out = keras.saving.load_model(run.open().model, compile=False), Path(out)
+    name = run.read_config().model
+    if "encoder" not in [layer.name for layer in model.layers]:
+        raise ArtefactError(
+            f"{run.folder} is a {name}: it has no encoder.", "a run of an encoder.", "choose another run."
+        )
+    if out.suffix != ".npz" or (out.exists() and not overwrite):
+        raise ArtefactError(
+            f"{out} cannot be written.", "a new file FILE.npz.", "choose another --out, or --overwrite."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out) as partial:
+        save_encoder(model.get_layer("encoder"), partial)
+    return {"out": str(out), "model": name, "megabytes": round(out.stat().st_size / 1e6, 1), "sha256": sha256(out)}
 
 
 def _models(keras, run):

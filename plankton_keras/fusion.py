@@ -115,23 +115,34 @@ class Evidence:
         top, left, bottom, right = self.candidates.objects.boxes.T
         return np.concatenate([[False], (top == 0) | (left == 0) | (bottom == height) | (right == width)])
 
-    def bands(self, probability):
-        """Gives the evidence of each candidate pixel, band by band.
+    def over_candidates(self, probability):
+        """Gives what is known of each candidate as a whole.
 
         Args:
             probability: uint8 `(height, width)`, the network's probability of all classes but 0, 255 = 1.
 
-        Yields:
-            `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32 `(candidate pixels, 3)`: the
-            pixel's log-odds, their mean over the candidate, the classifier's log-odds.
+        Returns:
+            `(means, judged)`, float64 `(candidates + 1,)`, by label: the mean log-odds of its pixels by the network,
+            and the classifier's log-odds.
         """
         sums, areas = np.zeros(len(self.judged) + 1), np.zeros(len(self.judged) + 1)
         for top, bottom, labels in self.candidates.labelled_bands():
             inside = labels[labels > 0]
             sums += np.bincount(inside, log_odds(probability[top:bottom][labels > 0]), minlength=len(sums))
             areas += np.bincount(inside, minlength=len(areas))
-        means = sums / np.maximum(areas, 1)
-        judged = np.concatenate([[0.0], log_odds(255 * (1 - self.judged[:, 0]))])
+        return sums / np.maximum(areas, 1), np.concatenate([[0.0], log_odds(255 * (1 - self.judged[:, 0]))])
+
+    def bands(self, probability):
+        """Gives the evidence of each candidate pixel, band by band.
+
+        Args:
+            probability: As for `over_candidates`.
+
+        Yields:
+            `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32 `(candidate pixels, 3)`: the
+            pixel's log-odds, their mean over the candidate, the classifier's log-odds.
+        """
+        means, judged = self.over_candidates(probability)
         for top, bottom, labels in self.candidates.labelled_bands():
             inside = labels[labels > 0]
             pixel = log_odds(probability[top:bottom][labels > 0])
@@ -180,7 +191,10 @@ def log_odds(probability):
 
 
 def fit_weights(scans, weights):
-    """Fits the weights of pixel and object on validation scans.
+    """Fits the weights of pixel and object on validation scans, in two ways.
+
+    Pixel by pixel the network draws the boundary, as hand-drawn masks want it. Candidate by candidate, each weighing as
+    the root of its area, an object is found whole or not at all, as masks want it that were drawn by a threshold.
 
     Args:
         scans: List of `(evidence, classes, probability, truth)`: `Evidence`, the network's uint8 maps, and uint8 class
@@ -188,25 +202,55 @@ def fit_weights(scans, weights):
         weights: The `Weights` that say what a candidate is.
 
     Returns:
-        `Weights`, or None if the candidates of the scans are not of two kinds.
+        A list of `Weights`, empty if the candidates of the scans are not of two kinds.
     """
+    pixels = _fit(*(np.concatenate(column) for column in zip(*map(_pixels_of, scans), strict=True)))
+    wholes = _fit(*(np.concatenate(column) for column in zip(*map(_wholes_of, scans), strict=True)))
+    found = []
+    if pixels:
+        (pixel, mean, whole), bias = pixels
+        found.append(replace(weights, pixel=pixel, mean=mean, object=whole, bias=bias))
+    if wholes:
+        (mean, whole), bias = wholes
+        found.append(replace(weights, pixel=0.0, mean=mean, object=whole, bias=bias))
+    return found
+
+
+def _pixels_of(scan):
+    """Gives evidence, truth and weight of one in some candidate pixels of a scan."""
+    evidence, _, probability, truth = scan
+    cut, features, living = evidence.cut(), [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
+    for top, bottom, labels, rows in evidence.bands(probability):
+        some = np.zeros(labels.shape, bool)
+        some[::STEP, ::STEP] = True
+        chosen = (some & ~cut[labels])[labels > 0]
+        features.append(rows[chosen])
+        living.append(truth[top:bottom][labels > 0][chosen] > 0)
+    living = np.concatenate(living)
+    return np.concatenate(features), living, np.ones(len(living))
+
+
+def _wholes_of(scan):
+    """Gives evidence, truth and weight of each candidate of a scan."""
+    evidence, _, probability, truth = scan
+    size = len(evidence.judged) + 1
+    living = np.zeros(size)
+    for top, bottom, labels in evidence.candidates.labelled_bands():
+        living += np.bincount(labels.ravel(), (truth[top:bottom] > 0).ravel(), minlength=size)
+    areas, kept = np.concatenate([[0], evidence.candidates.objects.areas]), ~evidence.cut()
+    kept[0] = False
+    features = np.stack(evidence.over_candidates(probability), axis=1)
+    return features[kept], (2 * living > areas)[kept], np.sqrt(areas[kept])
+
+
+def _fit(features, living, weight):
+    """Fits a logistic regression; gives `(coefficients, intercept)`, or None where all are of one kind."""
     from sklearn.linear_model import LogisticRegression
 
-    features, living = [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
-    for evidence, _, probability, truth in scans:
-        cut = evidence.cut()
-        for top, bottom, labels, rows in evidence.bands(probability):
-            some = np.zeros(labels.shape, bool)
-            some[::STEP, ::STEP] = True
-            chosen = (some & ~cut[labels])[labels > 0]
-            features.append(rows[chosen])
-            living.append(truth[top:bottom][labels > 0][chosen] > 0)
-    living = np.concatenate(living)
     if living.all() or not living.any():
         return None
-    model = LogisticRegression(C=100.0).fit(np.concatenate(features), living)
-    pixel, mean, whole = model.coef_[0].tolist()
-    return replace(weights, pixel=pixel, mean=mean, object=whole, bias=float(model.intercept_[0]))
+    model = LogisticRegression(C=100.0).fit(features, living, sample_weight=weight)
+    return model.coef_[0].tolist(), float(model.intercept_[0])
 
 
 def best_threshold(maps):

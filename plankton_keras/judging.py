@@ -24,6 +24,8 @@ ENCODER = "mobilenet_075"
 BATCH = 32
 # Inverse strength of the penalty on standardised features.
 PENALTY = 1e-3
+# What F1 the judge has to bring to be kept: less is chance, and costs time on every scan.
+WORTH = 0.002
 # Validation scans are predicted until this many pixels are, one at least: what is fitted has few parameters.
 ENOUGH_PIXELS = 150_000_000
 
@@ -62,18 +64,30 @@ def complete(run, records, manifest, config):
             break
     f1, threshold = best_threshold(plain)
     found = {"foreground": threshold, "f1": f1, "pixel": {"threshold": threshold, "f1": f1}}
-    weights = judge and fit_weights(seen, judge.weights)
-    if weights:
-        for evidence, classes, probability, _ in seen:
-            evidence.apply(weights, classes, probability)
-        fused_f1, fused = best_threshold([(probability, truth) for *_, probability, truth in seen])
-        if fused_f1 > f1:
+    if judge:
+        scored = [_score(seen, each) for each in fit_weights(seen, judge.weights)]
+        fused_f1, fused, weights = max(scored, key=lambda each: each[0], default=(0.0, 0.0, None))
+        if fused_f1 > f1 + WORTH:
             judge_model.save(run.judge)
             # One threshold for both, since what the edge of the scan cuts is left to the network alone.
             shift = float(log_odds(255 * threshold) - log_odds(255 * fused))
             found |= {"f1": fused_f1, "objects": replace(weights, bias=weights.bias + shift).to_json()}
     write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans"})
     return found
+
+
+def _score(seen, weights):
+    """Scores weights on validation scans.
+
+    Returns:
+        `(f1, threshold, weights)`.
+    """
+    maps = []
+    for evidence, classes, probability, truth in seen:
+        fused = np.array(probability)
+        evidence.apply(weights, np.array(classes), fused)
+        maps.append((fused, truth))
+    return *best_threshold(maps), weights
 
 
 def fit_classifier(vignettes, num_classes, weights):

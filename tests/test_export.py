@@ -11,10 +11,11 @@ import tensorflow as tf
 from plankton_keras import export as export_module
 from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.export import export_run, next_version
-from plankton_keras.files import write_json
+from plankton_keras.export import export_encoder, export_run, next_version
+from plankton_keras.files import sha256, write_json
 from plankton_keras.inference import load_classifier, load_predictor
 from plankton_keras.models import build_model
+from plankton_keras.models.encoders import build_encoder
 from plankton_keras.runs import Run
 from plankton_keras.taxa import living_target
 
@@ -162,6 +163,27 @@ def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_
     (request,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     assert b"serving_default" in request
     assert b"side" in request
+
+
+def test_the_encoder_of_a_run_is_written_for_other_trainings(vignette_run, tmp_path):
+    result = export_encoder(vignette_run, tmp_path / "new" / "a.npz")
+    assert (result["model"], result["sha256"]) == ("mobilenetv2_035", sha256(tmp_path / "new" / "a.npz"))
+    encoder, start = build_encoder("mobilenetv2_035", str(tmp_path / "new" / "a.npz"))
+    assert "a.npz" in start
+    trained = keras.saving.load_model(vignette_run.model, compile=False).get_layer("encoder")
+    for ours, theirs in zip(encoder.get_weights(), trained.get_weights(), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]
+
+
+def test_an_encoder_that_is_not_there_or_would_replace_a_file_is_refused(run, vignette_run, tmp_path):
+    with pytest.raises(ArtefactError, match=f"{run.folder} is a unet: it has no encoder."):
+        export_encoder(run, tmp_path / "a.npz")
+    (tmp_path / "b.npz").touch()
+    for name in ("b.npz", "c.h5"):
+        with pytest.raises(ArtefactError, match=f"{tmp_path / name} cannot be written."):
+            export_encoder(vignette_run, tmp_path / name)
+    assert export_encoder(vignette_run, tmp_path / "b.npz", overwrite=True)["megabytes"] > 0
 
 
 def test_a_classifier_of_vignettes_finds_nothing_on_scans(vignette_run):

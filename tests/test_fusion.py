@@ -170,7 +170,7 @@ def test_what_the_edge_of_the_scan_cuts_does_not_count_in_the_fit():
     evidence = evidence_of(drawn((0, 50, 30, 80, 40)), [[0.2, 0.8]])
     truth = (labels_of(evidence) > 0).astype(np.uint8)
     truth[:10] = 0
-    assert fit_weights([(evidence, truth, truth * 200, truth)], ALONE) is None
+    assert fit_weights([(evidence, truth, truth * 200, truth)], ALONE) == []
 
 
 def seen(judge_right, network_right, seed):
@@ -190,23 +190,40 @@ def seen(judge_right, network_right, seed):
 @pytest.mark.parametrize("judge_right", [True, False])
 def test_the_better_evidence_is_trusted_and_the_fused_maps_find_the_living(judge_right):
     scans = [seen(judge_right, not judge_right, seed) for seed in (0, 1)]
-    weights = fit_weights(scans, ALONE)
-    judge, network = weights.object, weights.pixel + weights.mean
-    better, worse = (judge, network) if judge_right else (network, judge)
-    assert better > max(1, 4 * abs(worse))
-    assert replace(weights, pixel=0.0, mean=0.0, object=1.0, bias=0.0) == ALONE
-    for evidence, classes, probability, _ in scans:
-        evidence.apply(weights, classes, probability)
-    assert best_threshold([(probability, truth) for *_, probability, truth in scans])[0] == 1
+    by_pixel, by_candidate = fit_weights(scans, ALONE)
+    assert by_candidate.pixel == 0
+    for weights in (by_pixel, by_candidate):
+        judge, network = weights.object, weights.pixel + weights.mean
+        better, worse = (judge, network) if judge_right else (network, judge)
+        assert better > max(1, 4 * abs(worse))
+        assert replace(weights, pixel=0.0, mean=0.0, object=1.0, bias=0.0) == ALONE
+        maps = []
+        for evidence, classes, probability, truth in scans:
+            fused = probability.copy()
+            evidence.apply(weights, classes.copy(), fused)
+            maps.append((fused, truth))
+        assert best_threshold(maps)[0] == 1
+
+
+def test_large_candidates_weigh_more_in_the_fit_but_less_than_their_area():
+    # Four living squares of one area, and one of four times it that is not: the same word is said of all.
+    places = [(10, 10 + 40 * index, 30, 30 + 40 * index, 40) for index in range(4)]
+    evidence = evidence_of(drawn(*places, (100, 100, 142, 142, 40)), [[0.5, 0.5]] * 5)
+    labels = labels_of(evidence)
+    truth = ((labels > 0) & (labels < 5)).astype(np.uint8)
+    (_, weights) = fit_weights([(evidence, truth, np.full(truth.shape, 127, np.uint8), truth)], ALONE)
+    areas = evidence.candidates.objects.areas
+    roots = np.sqrt(areas[:4]).sum() / np.sqrt(areas[4])
+    odds = weights.mean * log_odds(127) + weights.object * log_odds(127.5) + weights.bias
+    assert odds == pytest.approx(np.log(roots), abs=0.02)
 
 
 def test_there_are_no_weights_where_all_candidates_are_of_one_kind_or_there_are_none():
     evidence, classes, probability, truth = seen(True, True, seed=0)
     for level in range(3):
-        assert fit_weights([(evidence, classes, probability, np.full_like(truth, level))], ALONE) is None
+        assert fit_weights([(evidence, classes, probability, np.full_like(truth, level))], ALONE) == []
     empty = np.zeros((200, 300), np.uint8)
-    assert fit_weights([(evidence_of(drawn(), np.zeros((0, 2))), empty, empty, empty)], ALONE) is None
-    assert fit_weights([], ALONE) is None
+    assert fit_weights([(evidence_of(drawn(), np.zeros((0, 2))), empty, empty, empty)], ALONE) == []
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (1100, 5)])

@@ -10,8 +10,11 @@ from plankton_keras.cli import options, output
 @click.command()
 @click.argument("run", type=options.FOLDER)
 @options.out_option
+@click.option(
+    "--encoder", is_flag=True, help="Write only the encoder, as a file FILE.npz for train --weights FILE.npz."
+)
 @options.flags("overwrite", "json", "quiet")
-def export(run, out, flags):
+def export(run, out, encoder, flags):
     """Export a run as a SavedModel that carries its own preprocessing.
 
     Writes the next version, --out/1 at first, which TensorFlow Serving, plankton predict and plankton serve take. With
@@ -22,9 +25,14 @@ def export(run, out, flags):
         plankton export runs/unet --out runs/unet/export
     """
     output.prepare(flags.quiet)
-    from plankton_keras.export import export_run
+    from plankton_keras.export import export_encoder, export_run
     from plankton_keras.runs import Run
 
+    if encoder:
+        result = export_encoder(Run(Path(run)), out, flags.overwrite)
+        lines = [f"{out}: the encoder of {result['model']}, {result['megabytes']} MB, sha256 {result['sha256']}"]
+        output.finish(result, [*lines, f"Next: plankton train RECORDS --weights {out}"], flags.json)
+        return
     result = export_run(Run(Path(run)), out, flags.overwrite)
     metadata = result.pop("metadata")
     lines = [
