@@ -14,10 +14,11 @@ from plankton_keras.config import PredictConfig
 from plankton_keras.data.records import rebuild_scans
 from plankton_keras.data.vignette_records import read_vignettes
 from plankton_keras.files import write_json
-from plankton_keras.fusion import Judge, Weights, best_threshold, fit_weights, log_odds, mirrored
+from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
 from plankton_keras.models import classifier
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
+from plankton_keras.weighing import best_threshold, fit_weights
 
 # 40 million multiplications a vignette, so that the objects of a scan of real size take seconds.
 ENCODER = "mobilenet_075"

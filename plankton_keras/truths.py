@@ -1,17 +1,21 @@
-"""Scans whose truth is known, from scan/mask pairs or from records, opened one at a time."""
+"""What is scored: scans whose truth is known, opened one at a time, and labelled vignettes."""
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from plankton_keras.data.records import read_manifest, rebuild_scans
-from plankton_keras.errors import InputError
+from plankton_keras.data.vignette_records import read_vignettes
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import sha256
 from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import lookup_table
 from plankton_keras.scans import ArrayScan, open_pair
+from plankton_keras.schema import MANIFEST, SPLITS
+from plankton_keras.vignettes import find_vignettes, load_vignettes
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,33 @@ def truths_of_records(folder, split):
         for source in manifest.sources
         if source.split == split
     ]
+
+
+def truths_of_vignettes(data, split, classifier):
+    """Reads labelled vignettes to score, from records or from folders named after classes.
+
+    Args:
+        data: A records folder of vignettes, or a folder `CLASS/NAME.jpg`.
+        split: Name of the split; a folder without splits is read whole.
+        classifier: The `inference.Classifier` to score.
+
+    Returns:
+        `(images, sides, labels)` as `vignettes.load_vignettes` gives them.
+
+    Raises:
+        ArtefactError: If the records have other classes.
+        InputError: If there is nothing to read, or a file is no picture.
+    """
+    if not (Path(data) / MANIFEST).is_file():
+        found = find_vignettes(data, val_fraction=0)
+        if any((Path(data) / name).is_dir() for name in SPLITS):
+            found = [vignette for vignette in found if vignette.split == split]
+        return load_vignettes(found, classifier.classes, classifier.size)
+    manifest = read_manifest(data)
+    if manifest.classes != classifier.classes:
+        raise ArtefactError(
+            f"{data} has other classes than {classifier.source}.",
+            "the classes that it was trained on.",
+            "check the path.",
+        )
+    return read_vignettes(data, manifest, split)

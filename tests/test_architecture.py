@@ -51,6 +51,7 @@ ORDER = (
     "thawing",
     "training",
     "fusion",
+    "weighing",
     "prediction",
     "judging",
     "export",

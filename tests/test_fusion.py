@@ -9,10 +9,11 @@ import pytest
 
 from plankton_keras.candidates import find_candidates
 from plankton_keras.config import PredictConfig
-from plankton_keras.fusion import Evidence, Judge, Weights, best_threshold, fit_weights, log_odds, mirrored
+from plankton_keras.fusion import Evidence, Judge, Weights, log_odds, mirrored
 from plankton_keras.prediction import predict_scan
 from plankton_keras.scans import ArrayScan
 from plankton_keras.tiles import Window
+from plankton_keras.weighing import best_threshold, fit_weights
 
 ALONE = Weights.alone(16)
 LN4 = np.log(4)

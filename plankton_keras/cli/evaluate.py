@@ -84,11 +84,12 @@ def _asked(models, config):
 def _evaluate_classifiers(classifiers, data, out, split, flags):
     """Scores classifiers of vignettes."""
     from plankton_keras.files import claim_folder
+    from plankton_keras.truths import truths_of_vignettes
     from plankton_keras.vignette_scores import score_vignettes
 
     scored = []
     for classifier in classifiers:
-        images, sides, labels = _read_vignettes(data, split, classifier)
+        images, sides, labels = truths_of_vignettes(data, split, classifier)
         known = classifier.classes, classifier.living, classifier.living_share
         scores = score_vignettes(classifier.classify(images, sides), labels, *known)
         scored.append({"model": classifier.source, "model_sha256": classifier.digest, **scores})
@@ -102,29 +103,6 @@ def _evaluate_classifiers(classifiers, data, out, split, flags):
         lines.append(f"{scores['model']}: " + ", ".join(f"{name} {scores[name]:.3f}" for name in shown))
     out = claim_folder(out, flags.overwrite)
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
-
-
-def _read_vignettes(data, split, classifier):
-    """Reads labelled vignettes from records or from folders named after classes."""
-    from plankton_keras.data.records import read_manifest
-    from plankton_keras.data.vignette_records import read_vignettes
-    from plankton_keras.errors import ArtefactError
-    from plankton_keras.schema import MANIFEST, SPLITS
-    from plankton_keras.vignettes import find_vignettes, load_vignettes
-
-    if not (Path(data) / MANIFEST).is_file():
-        found = find_vignettes(data, val_fraction=0)
-        if any((Path(data) / name).is_dir() for name in SPLITS):
-            found = [vignette for vignette in found if vignette.split == split]
-        return load_vignettes(found, classifier.classes, classifier.size)
-    manifest = read_manifest(data)
-    if manifest.classes != classifier.classes:
-        raise ArtefactError(
-            f"{data} has other classes than {classifier.source}.",
-            "the classes that it was trained on.",
-            "check the path.",
-        )
-    return read_vignettes(data, manifest, split)
 
 
 def _find_truths(data, split, masks, predictors):

@@ -1,0 +1,96 @@
+"""What evidence weighs, and the threshold of a run: fitted on validation scans, and on nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+
+# Every pixel of a candidate says nearly the same as its neighbours: one in STEP rows and columns is enough to fit.
+STEP = 3
+
+
+def fit_weights(scans, weights):
+    """Fits the weights of pixel and object on validation scans, in two ways.
+
+    Pixel by pixel the network draws the boundary, as hand-drawn masks want it. Candidate by candidate, each weighing as
+    the root of its area, an object is found whole or not at all, as masks want it that were drawn by a threshold.
+
+    Args:
+        scans: List of `(evidence, classes, probability, truth)`: `Evidence`, the network's uint8 maps, and uint8 class
+            indices.
+        weights: The `Weights` that say what a candidate is.
+
+    Returns:
+        A list of `Weights`, empty if the candidates of the scans are not of two kinds.
+    """
+    pixels = _fit(*(np.concatenate(column) for column in zip(*map(_pixels_of, scans), strict=True)))
+    wholes = _fit(*(np.concatenate(column) for column in zip(*map(_wholes_of, scans), strict=True)))
+    found = []
+    if pixels:
+        (pixel, mean, whole), bias = pixels
+        found.append(replace(weights, pixel=pixel, mean=mean, object=whole, bias=bias))
+    if wholes:
+        (mean, whole), bias = wholes
+        found.append(replace(weights, pixel=0.0, mean=mean, object=whole, bias=bias))
+    return found
+
+
+def _pixels_of(scan):
+    """Gives evidence, truth and weight of one in some candidate pixels of a scan."""
+    evidence, _, probability, truth = scan
+    cut, features, living = evidence.cut(), [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
+    for top, bottom, labels, rows in evidence.bands(probability):
+        some = np.zeros(labels.shape, bool)
+        some[::STEP, ::STEP] = True
+        chosen = (some & ~cut[labels])[labels > 0]
+        features.append(rows[chosen])
+        living.append(truth[top:bottom][labels > 0][chosen] > 0)
+    living = np.concatenate(living)
+    return np.concatenate(features), living, np.ones(len(living))
+
+
+def _wholes_of(scan):
+    """Gives evidence, truth and weight of each candidate of a scan."""
+    evidence, _, probability, truth = scan
+    size = len(evidence.judged) + 1
+    living = np.zeros(size)
+    for top, bottom, labels in evidence.candidates.labelled_bands():
+        living += np.bincount(labels.ravel(), (truth[top:bottom] > 0).ravel(), minlength=size)
+    areas, kept = np.concatenate([[0], evidence.candidates.objects.areas]), ~evidence.cut()
+    kept[0] = False
+    features = np.stack(evidence.over_candidates(probability), axis=1)
+    return features[kept], (2 * living > areas)[kept], np.sqrt(areas[kept])
+
+
+def _fit(features, living, weight):
+    """Fits a logistic regression; gives `(coefficients, intercept)`, or None where all are of one kind."""
+    from sklearn.linear_model import LogisticRegression
+
+    if living.all() or not living.any():
+        return None
+    model = LogisticRegression(C=100.0).fit(features, living, sample_weight=weight)
+    return model.coef_[0].tolist(), float(model.intercept_[0])
+
+
+def best_threshold(maps):
+    """Finds the threshold with the best F1 over whole scans.
+
+    Args:
+        maps: Iterable of `(probability, truth)`: uint8 with 255 for 1, and uint8 class indices.
+
+    Returns:
+        `(f1, threshold)`, both 0..1; of equal ones the lowest.
+
+    Example:
+
+    >>> best_threshold([(np.array([[10, 200, 90]], np.uint8), np.array([[0, 1, 1]], np.uint8))])
+    (1.0, 0.043137254901960784)
+    """
+    counts = np.zeros((2, 256))
+    for probability, truth in maps:
+        for row in range(0, len(truth), 1024):
+            flat = (truth[row : row + 1024] > 0) * 256 + probability[row : row + 1024].astype(np.int64)
+            counts += np.bincount(flat.ravel(), minlength=512).reshape(2, 256)
+    false, found = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+    f1 = 2 * found / np.maximum(found + false + counts[1].sum(), 1)
+    best = int(f1[1:].argmax()) + 1
+    return float(f1[best]), best / 255
