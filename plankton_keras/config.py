@@ -180,8 +180,8 @@ class TrainConfig(Config):
         0, "Epochs in which an encoder stays as it is; it thaws over as many more, then learns at a third.", low=0
     )
     pixels_only: bool = setting(False, "Leave out the classifier of whole objects that a network of pixels gets.")
-    epochs: int = setting(8, "Number of epochs.", low=1)
-    steps_per_epoch: int = setting(125, "Batches an epoch; 0 is one pass over the records.", low=0)
+    epochs: int = setting(5, "Number of epochs.", low=1)
+    steps_per_epoch: int = setting(200, "Batches an epoch; 0 is one pass over the records.", low=0)
     batch_size: int = setting(4, "Patches a batch.", low=1)
     window: int = setting(384, "Side of the training window cut from each patch.", low=64, high=4096, multiple=STRIDE)
     learning_rate: float = setting(2e-3, "Peak of the learning rate (AdamW, warm-up, cosine decay).", low=0.0)
@@ -202,7 +202,7 @@ class TrainConfig(Config):
 
 # What `--preset` changes of the defaults above; time and score of each stand in docs/experiments.md.
 PRESETS = {
-    "quick": {"epochs": 8, "steps_per_epoch": 45},
+    "quick": {"epochs": 4, "steps_per_epoch": 90},
     "default": {},
     "best": {"epochs": 60, "steps_per_epoch": 0, "augmentation": "strong", "width": 32},
 }
