@@ -47,6 +47,10 @@ class Whiten(layers.Layer):
         ground = ops.repeat(ops.repeat(ground, CELL, axis=1), CELL, axis=2)
         return ops.minimum(255.0 * images / ops.maximum(ground, 1.0), 512.0)
 
+    def compute_output_shape(self, input_shape):
+        """Says what JAX cannot infer of a free size: that eight times an eighth is the whole."""
+        return input_shape
+
 
 def _mean_around(cells):
     """Averages over the cells around each, those beyond the edge left out."""
