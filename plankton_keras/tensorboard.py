@@ -96,7 +96,9 @@ class PatchBoard(Board):
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the epoch's scalars and predictions."""
-        classes = keras.ops.convert_to_numpy(keras.ops.argmax(self.model.predict_on_batch(self.images), axis=-1))
+        # Under a MirroredStrategy every replica predicts the whole of a lone batch.
+        logits = self.model.predict_on_batch(self.images)[: len(self.images)]
+        classes = keras.ops.convert_to_numpy(keras.ops.argmax(logits, axis=-1))
         self.write_images("patch, truth, prediction", side_by_side(self.images, self.masks, classes[..., None]), epoch)
         super().on_epoch_end(epoch, logs)
 

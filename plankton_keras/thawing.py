@@ -28,8 +28,8 @@ class ThawingAdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves a variable, if it has thawed."""
-        # Under TensorFlow its own variable comes here, which is named after the path of Keras'.
-        path = variable.path if hasattr(variable, "path") else variable.name.removesuffix(":0")
+        # Under TensorFlow its own variable comes here, which is named after the path of Keras', and after its replica.
+        path = variable.path if hasattr(variable, "path") else variable.name.removesuffix(":0").split("/replica_")[0]
         step = self.thaw.get(path)
         if step is not None:
             learning_rate = learning_rate * LOWER * ops.cast(self.iterations >= step, learning_rate.dtype)

@@ -9,6 +9,7 @@ import shutil
 import time
 
 import keras
+import numpy as np
 
 from plankton_keras.config import SEGMENTATION_MODELS
 from plankton_keras.errors import ArtefactError, PlanktonError, SettingError
@@ -33,6 +34,7 @@ def compile_model(model, config, class_weights=None):
     Raises:
         SettingError: If an encoder shall be frozen where there is none.
     """
+    replicas = _replicas(model)
     steps = config.epochs * config.steps_per_epoch
     warmup = max(1, steps // 20)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -54,14 +56,23 @@ def compile_model(model, config, class_weights=None):
         freeze_statistics(encoder)
         first = config.frozen_epochs * config.steps_per_epoch
         thaw = plan(encoder, first, 2 * first)
-    optimizer = ThawingAdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0, thaw=thaw)
+    # The gradient is the sum over replicas, each of which clips its own part.
+    optimizer = ThawingAdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0 / replicas, thaw=thaw)
     # What starts from pretrained weights shall not be drawn to zero.
     optimizer.exclude_from_weight_decay(var_names=[*kept, *thaw])
     if config.model in SEGMENTATION_MODELS:
         loss, scores = SegmentationLoss(config.loss, class_weights=class_weights), PixelScores()
+        # Keras divides a loss by the number of replicas where it reduces it, but this one is a scalar already.
+        weight = 1.0 / replicas
     else:
-        loss, scores = VignetteLoss(), VignetteScores(model.output_shape[-1])
-    model.compile(optimizer=optimizer, loss=loss, metrics=[scores])
+        loss, scores, weight = VignetteLoss(), VignetteScores(model.output_shape[-1]), 1.0
+    model.compile(optimizer=optimizer, loss=loss, loss_weights=weight, metrics=[scores])
+
+
+def _replicas(model):
+    """Counts the copies of a model that TensorFlow trains side by side; JAX has one, however many devices there are."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.num_replicas_in_sync if strategy else 1
 
 
 class History:
@@ -186,6 +197,30 @@ def fit(model, datasets, config, run, callbacks=(), report=None):
             verbose=0,
         )
     return history
+
+
+def check_same_epoch(history, processes):
+    """Checks that all processes go on from the same epoch: they would mix epochs, and at the end wait for each other.
+
+    Args:
+        history: The `History` of this process' run.
+        processes: Number of processes that train together.
+
+    Raises:
+        ArtefactError: If another process' run has done more epochs, or fewer.
+    """
+    if processes == 1:
+        return
+    # Keras has no word for it, and only JAX has several processes here.
+    from jax.experimental import multihost_utils
+
+    done = sorted(set(multihost_utils.process_allgather(np.array([len(history.rows)])).ravel().tolist()))
+    if len(done) > 1:
+        raise ArtefactError(
+            f"The runs of the processes have done {' and '.join(map(str, done))} epochs.",
+            "as many in each --out.",
+            "copy one of the run folders over the others, or train anew with --overwrite.",
+        )
 
 
 def restore(model, history, epoch):

@@ -29,7 +29,7 @@ def test_a_run_trained_under_jax_is_used_like_any_other(tiny_scans, tiny_records
         "--epochs",
         3,
         "--steps-per-epoch",
-        20,
+        40,
         "--window",
         64,
         "--learning-rate",

@@ -50,25 +50,25 @@ def train(records, out, preset, config_file, flags, **settings):
     if kind == schema.PATCHES:
         config = replace(config, window=min(config.window, manifest.patch_size))
     precision = devices.prepare(config.precision, config.seed)
-    model = build_model(config, len(manifest.classes))
+    team = devices.team()
+    share = team.share(config.batch_size)
     if flags.dry_run:
-        _say_cost(model, config, manifest, flags.json)
+        _say_cost(build_model(config, len(manifest.classes)), replace(config, batch_size=share), manifest, flags.json)
         return
-    run = Run(claim_folder(out, flags.overwrite, flags.resume))
-    _keep_settings(run, config)
-    weights = None
-    if config.class_weights == "balanced":
-        from plankton_keras.losses import balanced_weights
-
-        weights = balanced_weights(manifest.class_share.values())
-    training.compile_model(model, config, weights)
-    datasets, board = _datasets(records, manifest, config, run)
-    output.say(
-        f"{config.model}, {model.count_params() / 1e6:.2f} M parameters, {precision}; "
-        f"{manifest.count('train', kind)} {kind}, {steps} batches an epoch",
-        flags.quiet,
-    )
-    history = training.fit(model, datasets, config, run, [board], None if flags.quiet else _report(config))
+    with devices.scope():
+        model = build_model(config, len(manifest.classes))
+        run = Run(claim_folder(out, flags.overwrite, flags.resume))
+        _keep_settings(run, config)
+        training.check_same_epoch(training.History(run), team.processes)
+        training.compile_model(model, config, _class_weights(config, manifest))
+        datasets, board = _datasets(records, manifest, config, run, team)
+        output.say(
+            f"{config.model}, {model.count_params() / 1e6:.2f} M parameters, {precision}; "
+            f"{manifest.count('train', kind)} {kind}, {steps} batches an epoch"
+            + (f", {team.devices} devices" if team.devices > 1 else ""),
+            flags.quiet,
+        )
+        history = training.fit(model, datasets, config, run, [board], None if flags.quiet else _report(config))
     fitted = {}
     if kind == schema.PATCHES:
         output.say("fitting the threshold and the weight of whole objects on the validation scans", flags.quiet)
@@ -124,9 +124,21 @@ def _keep_settings(run, config):
     write_json(run.config, config.to_json())
 
 
-def _datasets(records, manifest, config, run):
-    """Makes the datasets and the TensorBoard callback, for the epochs that are still to do."""
-    from plankton_keras.data.dataset import Stream, evaluation_dataset, training_dataset
+def _class_weights(config, manifest):
+    """Weighs the classes for the loss, if that is asked for."""
+    if config.class_weights == "none":
+        return None
+    from plankton_keras.losses import balanced_weights
+
+    return balanced_weights(manifest.class_share.values())
+
+
+def _datasets(records, manifest, config, run, team):
+    """Makes the datasets and the TensorBoard callback, for the epochs that are still to do.
+
+    The callback gets whole batches: every process draws the same pictures.
+    """
+    from plankton_keras.data.dataset import Stream, evaluation_dataset, own_rows, training_dataset
     from plankton_keras.tensorboard import Board, PatchBoard
     from plankton_keras.training import History
 
@@ -143,12 +155,15 @@ def _datasets(records, manifest, config, run):
         from plankton_keras.data.vignette_records import read_vignettes
 
         training = training_vignettes(read_vignettes(records, manifest, "train"), stream)
-        validation = evaluation_vignettes(read_vignettes(records, manifest, "val"), config.batch_size)
-        return (training, validation), Board(run.logs, training, first_epoch=done)
-    training = training_dataset(records, manifest, stream)
-    per_batch = max(1, config.batch_size * config.window**2 // manifest.patch_size**2)
-    validation = evaluation_dataset(records, manifest, "val", per_batch)
-    return (training, validation), PatchBoard(run.logs, training, validation, first_epoch=done)
+        vignettes = read_vignettes(records, manifest, "val")
+        validation = evaluation_vignettes(vignettes, config.batch_size, team.devices)
+        board = Board(run.logs, training, first_epoch=done)
+    else:
+        training = training_dataset(records, manifest, stream)
+        per_batch = team.fill(max(1, config.batch_size * config.window**2 // manifest.patch_size**2))
+        validation = evaluation_dataset(records, manifest, "val", per_batch, team.devices)
+        board = PatchBoard(run.logs, training, validation, first_epoch=done)
+    return tuple(own_rows(each, team.process, team.processes) for each in (training, validation)), board
 
 
 def _provenance(records, manifest, precision, start):

@@ -79,7 +79,7 @@ def training_dataset(folder, manifest, stream):
     )
 
 
-def evaluation_dataset(folder, manifest, split, batch_size):
+def evaluation_dataset(folder, manifest, split, batch_size, multiple=1):
     """Makes one pass over a split, in order and as it is.
 
     Args:
@@ -87,16 +87,42 @@ def evaluation_dataset(folder, manifest, split, batch_size):
         manifest: Its manifest.
         split: Name of the split.
         batch_size: Patches a batch; the last may have fewer.
+        multiple: The first patches come again until there are a multiple of so many, for as many devices.
 
     Returns:
         A `tf.data.Dataset` of `(images, masks)` as in `training_dataset`, with the size of the patches.
     """
     files = [str(path) for path in check_shards(folder, manifest, split)]
+    count = -(-manifest.count(split) // multiple) * multiple
     return (
         tf.data.TFRecordDataset(files)
+        .repeat()
+        .take(count)
         .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         # Records have no count of their own; without it Keras takes the end for an interruption.
-        .apply(tf.data.experimental.assert_cardinality(-(-manifest.count(split) // batch_size)))
+        .apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def own_rows(dataset, process, processes):
+    """Keeps of each batch the rows that one of several processes hands to its devices.
+
+    All processes make the same batches, since these depend on seed and step only; their rows in turn are the batch.
+
+    Args:
+        dataset: A `tf.data.Dataset` of batches that can be dealt out equally.
+        process: Number of the process, from 0.
+        processes: Number of processes.
+
+    Returns:
+        A `tf.data.Dataset` of the same structure.
+    """
+    if processes == 1:
+        return dataset
+
+    def own(*batch):
+        return tf.nest.map_structure(lambda rows: tf.split(rows, processes)[process], batch)
+
+    return dataset.map(own).prefetch(tf.data.AUTOTUNE)

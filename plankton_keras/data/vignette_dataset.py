@@ -36,18 +36,21 @@ def training_vignettes(vignettes, stream):
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_vignettes(vignettes, batch_size):
+def evaluation_vignettes(vignettes, batch_size, multiple=1):
     """Makes one pass over vignettes, in order and as they are.
 
     Args:
         vignettes: As for `training_vignettes`.
         batch_size: Vignettes a batch; the last may have fewer.
+        multiple: The first vignettes come again until there are a multiple of so many, for as many devices.
 
     Returns:
         A `tf.data.Dataset` of `({"image", "side"}, label)`.
     """
     images, sides, labels = vignettes
-    dataset = tf.data.Dataset.from_tensor_slices(({"image": images, "side": sides}, labels)).batch(batch_size)
+    count = -(-len(labels) // multiple) * multiple
+    dataset = tf.data.Dataset.from_tensor_slices(({"image": images, "side": sides}, labels))
+    dataset = dataset.repeat().take(count).batch(batch_size)
 
     def to_float(inputs, label):
         return {**inputs, "image": tf.cast(inputs["image"], tf.float32)}, label
