@@ -67,10 +67,10 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
 def _say_gain(scores):
     """Words what a run has over the plain threshold."""
     gain = scores["gain"]
-    return (
-        f"{scores['model']}: F1 {gain['f1']:+.4f} over the plain threshold "
-        f"({gain['low']:+.4f} to {gain['high']:+.4f} in 95 % of bootstraps over {gain['scans']} scans)"
-    )
+    sure = f"{gain['low']:+.4f} to {gain['high']:+.4f} in 95 % of bootstraps over {gain['scans']} scans"
+    if gain["scans"] == 1:
+        sure = "one scan says nothing of how sure that is"
+    return f"{scores['model']}: F1 {gain['f1']:+.4f} over the plain threshold ({sure})"
 
 
 def _asked(models, config):
