@@ -18,7 +18,8 @@ from plankton_keras.config import ENCODERS, PRESETS, VIGNETTE_PRESETS, TrainConf
     type=click.Choice(list(PRESETS)),
     default="default",
     show_default=True,
-    help="A set of settings to start from; time and score of each stand in docs/experiments.md.",
+    help="Settings to start from. On 2 cores, 24 scans of 4096 x 3072 pixels for training and 12 for validation: quick "
+    "takes 6 minutes (F1 0.927), default 13 (F1 0.928, a plain threshold 0.856); best is for a GPU.",
 )
 @options.config_options(TrainConfig)
 @options.flags("dry_run", "resume", "overwrite", "json", "quiet")
