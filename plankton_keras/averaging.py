@@ -24,13 +24,14 @@ def over_turns(model):
 
 
 def turned(images):
-    """Flips and turns square images.
+    """Flips and turns images.
 
     Args:
-        images: Array `(count, size, size, ...)`.
+        images: Array `(count, height, width, ...)`.
 
     Yields:
-        `(turned, back)`: the eight arrays of that shape, and the function that turns such an array back.
+        `(turned, back)`: the eight arrays, half of them with height and width changed over, and the function that turns
+        such an array back.
 
     Example:
 
@@ -97,7 +98,7 @@ def over_models(models):
         probabilities=_mean_of([model.probabilities for model in models]),
         threshold=float(np.mean([model.threshold for model in models])),
         judge=_one_judge([model.judge for model in models]),
-        training_scans={stem: name for model in models for stem, name in model.training_scans.items()},
+        training_scans={digest: stem for model in models for digest, stem in model.training_scans.items()},
         **known,
     )
 

@@ -236,7 +236,7 @@ class PredictConfig(Config):
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
     )
     min_area: int = setting(60, "Objects of fewer pixels are dropped.", low=0)
-    turns: bool = setting(False, "Average over the eight flips and turns of each window: 8 times slower.")
+    turns: bool = setting(False, "Test-time augmentation: average over the eight flips and turns, 8 times slower.")
     probabilities: bool = setting(False, "Also write STEM_probability.tif (uint8, 255 = 1).")
     gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
 

@@ -40,8 +40,8 @@ def describe(path):
     for marker, kind in kinds.items():
         if (path / marker).is_file():
             return kind(path)
-    version = path if (path / export.METADATA).is_file() else path / str(max(export.numbers(path), default=0))
-    if (version / export.METADATA).is_file():
+    version = export.newest_version(path)
+    if version:
         return _export(version)
     return _scans(path)
 

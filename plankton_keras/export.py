@@ -136,6 +136,20 @@ def numbers(folder):
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
 
 
+def newest_version(path):
+    """Finds the newest version of an export.
+
+    Args:
+        path: An export folder, or one version in it.
+
+    Returns:
+        The folder of the version, or None if this is no export. Years are numbers too: a name alone makes no version.
+    """
+    path = Path(path)
+    versions_of = [path, *(path / str(number) for number in reversed(numbers(path)))]
+    return next((version for version in versions_of if (version / METADATA).is_file()), None)
+
+
 def describe(run, difference):
     """Gathers what someone who has only the export must know.
 

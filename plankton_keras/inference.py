@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError
-from plankton_keras.export import METADATA, numbers
+from plankton_keras.export import METADATA, newest_version
 from plankton_keras.files import read_json, sha256
 from plankton_keras.fusion import Judge, Weights
 from plankton_keras.judging import classify_with
@@ -95,8 +95,8 @@ def _open_export(path):
     Returns:
         `(folder, metadata)`.
     """
-    version = path if (path / METADATA).is_file() else path / str(max(numbers(path), default=1))
-    if not (version / METADATA).is_file():
+    version = newest_version(path)
+    if version is None:
         raise ArtefactError(
             f"{path} is neither a run nor an export.",
             "a folder with config.json and model.keras, or one with 1/saved_model.pb.",
@@ -183,8 +183,7 @@ def load_classifier(path):
 
 def is_model(path):
     """Tells a run or an export from anything else, such as a folder of scans."""
-    path = Path(path)
-    return Run(path).config.is_file() or (path / METADATA).is_file() or bool(numbers(path))
+    return Run(Path(path)).config.is_file() or newest_version(path) is not None
 
 
 def is_classifier(path):

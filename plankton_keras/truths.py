@@ -14,8 +14,8 @@ from plankton_keras.files import sha256
 from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import lookup_table
 from plankton_keras.scans import ArrayScan, open_pair
-from plankton_keras.schema import MANIFEST, SPLITS
-from plankton_keras.vignettes import find_vignettes, load_vignettes
+from plankton_keras.schema import MANIFEST
+from plankton_keras.vignettes import find_vignettes, load_vignettes, split_folders
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def truths_of_vignettes(data, split, classifier):
     """
     if not (Path(data) / MANIFEST).is_file():
         found = find_vignettes(data, val_fraction=0)
-        if any((Path(data) / name).is_dir() for name in SPLITS):
+        if split_folders(data):
             found = [vignette for vignette in found if vignette.split == split]
         return load_vignettes(found, classifier.classes, classifier.size)
     manifest = read_manifest(data)

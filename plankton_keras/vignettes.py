@@ -194,9 +194,12 @@ def living_by_name(folder, names):
 
 def _class_folders(folder):
     """Lists the folders of classes, by name; or those below the folders of splits, which hold no picture themselves."""
-    below = _folders(folder)
-    splits = [path for path in below if path.name in SPLITS and not _pictures(path)]
-    return [path for split in splits for path in _folders(split)] or below
+    return [path for split in split_folders(folder) for path in _folders(split)] or _folders(folder)
+
+
+def split_folders(folder):
+    """Lists the folders of splits; one that holds pictures itself is a class with such a name."""
+    return [path for path in _folders(Path(folder)) if path.name in SPLITS and not _pictures(path)]
 
 
 def _folders(folder):

@@ -13,11 +13,12 @@ from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import export_encoder, export_run, next_version
 from plankton_keras.files import sha256, write_json
-from plankton_keras.inference import load_classifier, load_predictor
+from plankton_keras.inference import Classifier, is_model, load_classifier, load_predictor
 from plankton_keras.models import build_model
 from plankton_keras.models.encoders import build_encoder
 from plankton_keras.runs import Run
 from plankton_keras.taxa import living_target
+from plankton_keras.truths import truths_of_vignettes
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,19 @@ def test_a_judge_classifies_any_number_of_vignettes_alike(vignette_run):
     one_by_one = np.concatenate([classify(images[[i]], sides[[i]]) for i in (0, 31, 32, 69)])
     assert classify(images, sides)[[0, 31, 32, 69]] == pytest.approx(one_by_one, abs=1e-5)
     assert classify(images[:0], sides[:0]).shape == (0, 3)
+
+
+def test_a_folder_of_scans_by_year_is_no_model(exported, tmp_path):
+    (tmp_path / "2009").mkdir()
+    assert [is_model(path) for path in (tmp_path, exported[0], exported[0] / "1")] == [False, True, True]
+
+
+def test_a_class_called_like_a_split_is_scored_with_the_others(tmp_path):
+    for name in ("test", "copepod"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "1.png"), image(20, 30))
+    known = Classifier(None, ("copepod", "test"), None, None, 32, "digest", "run")
+    assert truths_of_vignettes(tmp_path, "val", known)[2].tolist() == [0, 1]
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from plankton_keras.vignettes import (
     living_by_name,
     load_vignettes,
     read_vignette,
+    split_folders,
     squared,
 )
 
@@ -94,6 +95,7 @@ def test_a_folder_without_pictures_beside_two_classes_does_not_matter(tmp_path):
 def test_a_class_may_be_called_like_a_split(tmp_path):
     touch(tmp_path, "test/1.png", "copepod/2.png")
     assert {each.label for each in find_vignettes(tmp_path, val_fraction=0)} == {"test", "copepod"}
+    assert split_folders(tmp_path) == []
 
 
 def test_hidden_folders_are_no_classes(tmp_path):
