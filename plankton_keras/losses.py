@@ -1,4 +1,7 @@
-"""Losses over logits. Class 0 is everything that is not looked for; Dice and Tversky sum over the other classes.
+"""Losses over logits. Class 0 is everything that is not looked for; Dice and Tversky take the others as one.
+
+Of sixty taxa a batch shows a few, so that an overlap a class would mostly punish what is absent; the region tells
+whether something is there, the cross-entropy of the pixels what it is.
 
 Pure Keras and always in float32: the sums of a 512x512 mask overflow float16. With two classes the cross-entropy of the
 softmax is the binary one.
@@ -40,22 +43,20 @@ class SegmentationLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Gives the loss of the batch as a scalar."""
-        logits = ops.cast(y_pred, "float32")
-        truth = ops.one_hot(ops.squeeze(ops.cast(y_true, "int32"), -1), logits.shape[-1], dtype="float32")
-        pixel = self._pixel_term(truth, logits)
+        logits, labels = ops.cast(y_pred, "float32"), ops.squeeze(ops.cast(y_true, "int32"), -1)
+        pixel = self._pixel_term(labels, logits)
         if self.kind == "focal":
             return pixel
         alpha, beta = (0.5, 0.5) if self.kind == "bce_dice" else (0.3, 0.7)
-        return pixel + _tversky_loss(truth, ops.softmax(logits), alpha, beta)
+        return pixel + _tversky_loss(ops.cast(labels > 0, "float32"), 1.0 - ops.softmax(logits)[..., 0], alpha, beta)
 
-    def _pixel_term(self, truth, logits):
+    def _pixel_term(self, labels, logits):
         """Cross-entropy, or its focal form, as a mean over the pixels."""
-        log_probability = ops.sum(truth * ops.log_softmax(logits), axis=-1)
-        loss = -log_probability
+        loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
         if self.kind == "focal":
-            loss = loss * (1.0 - ops.exp(log_probability)) ** 2
+            loss = loss * (1.0 - ops.exp(-loss)) ** 2
         if self.class_weights is not None:
-            loss = loss * ops.sum(truth * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
+            loss = loss * ops.take(ops.convert_to_tensor(self.class_weights, "float32"), labels)
         return ops.mean(loss)
 
     def get_config(self):
@@ -92,13 +93,12 @@ class VignetteLoss(keras.losses.Loss):
 
 
 def _tversky_loss(truth, probability, alpha, beta):
-    """One minus the Tversky index over batch and pixels, as a mean over the classes but 0; with halves it is Dice."""
-    axes = (0, 1, 2)
-    found = ops.sum(truth * probability, axis=axes)[1:]
-    false = ops.sum((1.0 - truth) * probability, axis=axes)[1:]
-    missed = ops.sum(truth * (1.0 - probability), axis=axes)[1:]
-    # One pixel of smoothing keeps a batch without the class at a small finite gradient.
-    return ops.mean(1.0 - (found + 1.0) / (found + alpha * false + beta * missed + 1.0))
+    """One minus the Tversky index over batch and pixels; with halves it is Dice."""
+    found = ops.sum(truth * probability)
+    false = ops.sum((1.0 - truth) * probability)
+    missed = ops.sum(truth * (1.0 - probability))
+    # One pixel of smoothing keeps a batch without foreground at a small finite gradient.
+    return 1.0 - (found + 1.0) / (found + alpha * false + beta * missed + 1.0)
 
 
 def balanced_weights(shares):

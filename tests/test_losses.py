@@ -52,16 +52,16 @@ def test_tversky_weighs_a_missed_pixel_more_than_a_false_one():
     assert loss_of("tversky", [1, 0], logits) == pytest.approx(entropy + 1 - 1.75 / 2.15, rel=1e-5)
 
 
-def test_dice_of_three_classes_is_the_mean_over_the_classes_but_0():
-    # Uniform probabilities of 1/3 on pixels of class 0, 1, 2: for class 1 and 2 found 1/3, false 2/3, missed 2/3.
-    dice = 1 - (1 / 3 + 1) / (1 / 3 + 1 / 3 + 1 / 3 + 1)
+def test_dice_takes_all_classes_but_0_as_one():
+    # Uniform probabilities of 1/3 on pixels of class 0, 1, 2: found 2/3 + 2/3, false 2/3, missed 1/3 + 1/3.
+    dice = 1 - (4 / 3 + 1) / (4 / 3 + 1 / 3 + 1 / 3 + 1)
     assert loss_of("bce_dice", [0, 1, 2], np.zeros((3, 3))) == pytest.approx(np.log(3) + dice, rel=1e-5)
 
 
-def test_class_0_does_not_enter_the_dice():
-    # Class 2 absent and not predicted has a Dice loss of 1 - 1/1 = 0; class 1 is found whole; class 0 neither counts.
-    logits = [[-30, 30, -30], [30, -30, -30]]
-    assert loss_of("bce_dice", [1, 0], logits) == pytest.approx(0, abs=1e-6)
+def test_a_pixel_taken_for_another_class_than_0_costs_cross_entropy_alone():
+    # Class 2 has 3/4 and class 1, the true one, 1/4: the region is found whole.
+    logits = [[-30, 0, THREE_QUARTERS], [30, 0, 0]]
+    assert loss_of("bce_dice", [1, 0], logits) == pytest.approx(np.log(4) / 2, rel=1e-5)
 
 
 def test_class_weights_multiply_the_pixel_term_alone():
