@@ -1,5 +1,6 @@
 """Of every network: a training that was cut goes on as if nothing was, and an export computes what the run does."""
 
+import multiprocessing
 import shutil
 
 import keras
@@ -60,6 +61,12 @@ def train(run, config, callbacks=()):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_resumes_and_exports(name, tmp_path):
+    # A process for each: TensorFlow keeps the graphs of all networks that a process has trained.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(check, (name, tmp_path))
+
+
+def check(name, tmp_path):
     devices.prepare("float32", 0)
     config = TrainConfig(model=name, weights="none", epochs=EPOCHS, steps_per_epoch=STEPS, batch_size=2, window=64)
     whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
