@@ -114,12 +114,13 @@ class Counts:
         return scores_of_counts(*self.foreground(), self.confusion[0, 0])
 
     def class_scores(self, names):
-        """Gives the scores of each class against all others, by name."""
+        """Gives the scores of each class against all others, and its true pixels as `support`, by name."""
         result = {}
         for index, name in enumerate(names):
-            found = self.confusion[index, index]
-            false, missed = self.confusion[:, index].sum() - found, self.confusion[index].sum() - found
-            result[name] = scores_of_counts(found, false, missed, self.confusion.sum() - found - false - missed)
+            found, support = self.confusion[index, index], int(self.confusion[index].sum())
+            false, missed = self.confusion[:, index].sum() - found, support - found
+            scores = scores_of_counts(found, false, missed, self.confusion.sum() - found - false - missed)
+            result[name] = {**scores, "support": support}
         return result
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import tiny_scan, write_p5
 
 from plankton_keras.cli import main
 
@@ -109,6 +110,38 @@ def test_where_the_network_knows_little_whole_objects_are_judged_in_run_and_expo
     first, second, _ = json.loads(run("evaluate", *words, "--json", "--quiet").stdout)["runs"]
     assert first["pixel"] == second["pixel"]
     assert first["pixel"]["f1"] > 0.9
+
+
+def test_taxa_are_learned_scored_drawn_and_exported_by_name(tmp_path):
+    scans = tmp_path / "scans"
+    for seed, (split, stem) in enumerate([("train", "a"), ("train", "b"), ("val", "c")]):
+        (scans / split).mkdir(parents=True, exist_ok=True)
+        scan, mask = tiny_scan(seed)
+        # The right one of the two dark squares becomes a paler animal of a taxon of its own.
+        right = np.zeros(mask.shape, bool)
+        right[:, 180:] = mask[:, 180:] == 8
+        scan[right], mask[right] = 100, 9
+        write_p5(scans / split / f"{stem}_scan.png.ppm", scan)
+        write_p5(scans / split / f"{stem}_mask.png.ppm", mask)
+    (scans / "taxa.csv").write_text("id,name,living\n0,ground,0\n1,detritus,0\n8,Copepoda,1\n9,Salpida,1\n")
+    records, trained, found = (tmp_path / name for name in ("records", "run", "found"))
+    run("make-tfrecords", scans, "--out", records, "--target", "taxa", "--min-objects", 1, "--patch-size", 64)
+    small = ("--width", 8, "--depth", 2, "--epochs", 4, "--steps-per-epoch", 20, "--window", 64)
+    run("train", records, "--out", trained, *small, "--learning-rate", 0.02, "--quiet")
+    scored = run("evaluate", trained, scans, "--out", tmp_path / "e")
+    classes = json.loads((tmp_path / "e" / "metrics.json").read_text())["classes"]
+    assert list(classes) == ["non-living", "Copepoda", "Salpida", "other living"]
+    assert classes["Copepoda"]["support"] == classes["Salpida"]["support"] == 900
+    assert min(classes["Copepoda"]["f1"], classes["Salpida"]["f1"]) > 0.8
+    table = [line for line in scored.output.splitlines() if line.endswith(" 900")]
+    assert [line.split()[0] for line in table] == ["Copepoda", "Salpida"]
+    run("predict", trained, scans / "val", "--out", found)
+    with open(found / "c_objects.csv", newline="") as file:
+        assert sorted(row["class"] for row in csv.DictReader(file)) == ["Copepoda", "Salpida"]
+    overlay = cv2.imread(str(found / "c_overlay.jpg")).astype(int)
+    assert len({tuple(color) for color in (overlay // 64).reshape(-1, 3) if np.ptp(color) > 1}) >= 2
+    run("export", trained, "--out", tmp_path / "x")
+    assert json.loads((tmp_path / "x" / "1" / "metadata.json").read_text())["classes"] == list(classes)
 
 
 def test_evaluate_gives_the_same_on_records_as_on_scans(chain, tiny_scans, tmp_path):

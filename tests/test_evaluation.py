@@ -72,6 +72,7 @@ def test_class_scores_are_those_of_each_class_against_all_others():
         assert scores[name]["recall"] == pytest.approx(recall[index])
         assert scores[name]["f1"] == pytest.approx(f1[index])
         assert scores[name]["accuracy"] == pytest.approx(((truth == index) == (classes == index)).mean())
+        assert scores[name]["support"] == (truth == index).sum()
 
 
 def test_objects_scores_by_hand():

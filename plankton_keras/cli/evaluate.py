@@ -55,13 +55,26 @@ def evaluate(runs, out, split, masks, config_file, flags, **settings):
     lines = [f"{len(truths)} scans of {data}", "pixels of the foreground    F1   precision  recall"]
     for name, scores in [*((each["model"], each["pixel"]) for each in scored), ("plain threshold", baseline["pixel"])]:
         lines.append(f"{name:<25} {scores['f1']:.4f}   {scores['precision']:.4f}   {scores['recall']:.4f}")
-    lines += [_say_gain(scores) for scores in scored]
+    lines += [*_say_classes(result["classes"]), *(_say_gain(scores) for scores in scored)]
     objects = result["objects"]
     lines.append(
         f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
         f"recall {objects['recall']:.3f}"
     )
     output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+
+
+def _say_classes(classes):
+    """Words the scores of each class but 0 that is there, the largest first, where there are several."""
+    if len(classes) == 2:
+        return []
+    _, *names = classes
+    present = sorted((name for name in names if classes[name]["support"]), key=lambda name: -classes[name]["support"])
+    lines = [f"{'pixels of':<37} {'F1':>6} {'precision':>9} {'recall':>6} {'pixels':>9}"]
+    for name in present:
+        f1, precision, recall, support = (classes[name][key] for key in ("f1", "precision", "recall", "support"))
+        lines.append(f"{name:<37} {f1:>6.3f} {precision:>9.3f} {recall:>6.3f} {support:>9}")
+    return lines
 
 
 def _say_gain(scores):
