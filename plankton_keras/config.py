@@ -12,6 +12,8 @@ from plankton_keras.errors import SettingError, did_you_mean
 
 # Models halve their input up to six times, so every window is a multiple of this many pixels.
 STRIDE = 64
+# Probabilities computed at once, at most: 0.27 GB, of which a network holds a few copies.
+PROBABILITIES = 16 * 2048**2
 NAMES_OF_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 ENCODERS = (
     *("mobilenet", "mobilenet_075", "mobilenetv2", "mobilenetv2_035", "resnet50"),
@@ -239,6 +241,23 @@ class PredictConfig(Config):
     turns: bool = setting(False, "Test-time augmentation: average over the eight flips and turns, 8 times slower.")
     probabilities: bool = setting(False, "Also write STEM_probability.tif (uint8, 255 = 1).")
     gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+
+    def for_classes(self, num_classes):
+        """Lowers the largest side of a window where classes are many, since each pixel has a probability for each.
+
+        Args:
+            num_classes: Number of classes, class 0 included.
+
+        Returns:
+            A `PredictConfig`; a window still owns three quarters of what it reads along a side, if it did before.
+
+        Example:
+
+        >>> [PredictConfig().for_classes(count).tile for count in (2, 16, 62)]
+        [2048, 2048, 1024]
+        """
+        largest = STRIDE * int((PROBABILITIES / num_classes) ** 0.5 / STRIDE)
+        return dataclasses.replace(self, tile=min(self.tile, max(largest, STRIDE * -(-8 * self.context // STRIDE))))
 
 
 def parse_gray_range(text):

@@ -220,6 +220,7 @@ def score_model(predictor, truths, config, progress_of):
         A dictionary of `model, model_sha256, pixel, classes, objects, scans, threshold` as `metrics.json` has them.
     """
     threshold = predictor.threshold if config.threshold is None else config.threshold
+    config = config.for_classes(len(predictor.classes))
     total, scans = Counts.of(len(predictor.classes)), []
     for truth in truths:
         with truth.opened(predictor.target) as (scan, read_truth):

@@ -177,7 +177,8 @@ def describe(run, difference):
 
 def _of_patches(run, provenance):
     """Gathers what only a model of patches has."""
-    thresholds, predict = run.read_thresholds(), PredictConfig()
+    thresholds = run.read_thresholds()
+    predict = PredictConfig().for_classes(len(provenance["classes"]))
     return {
         "threshold": thresholds["foreground"],
         "pixel_threshold": thresholds["pixel"]["threshold"],

@@ -54,10 +54,11 @@ def complete(run, records, manifest, config):
     def probabilities(images):
         return keras.ops.convert_to_numpy(keras.ops.softmax(model.predict_on_batch(images[..., None])))
 
+    predicting = PredictConfig().for_classes(len(manifest.classes))
     plain, seen = [], []
     for stem, (image, truth) in rebuild_scans(records, manifest, "val").items():
         scan = ArrayScan(stem, image)
-        _, classes, probability, bands = predict_maps(scan, probabilities, PredictConfig())
+        _, classes, probability, bands = predict_maps(scan, probabilities, predicting)
         plain.append((probability, truth))
         if judge:
             seen.append((judge.look(scan, bands), classes, probability, truth))

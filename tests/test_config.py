@@ -230,3 +230,12 @@ def test_a_setting_of_another_type_is_refused(settings, wanted):
 def test_a_whole_number_will_do_for_a_number():
     assert TrainConfig(learning_rate=1).learning_rate == 1
     assert PredictConfig(threshold=None).threshold is None
+
+
+def test_many_classes_are_computed_in_smaller_windows():
+    # 16 * 2048**2 / 62 is the square of 1040, of which 1024 is the multiple of 64.
+    assert PredictConfig().for_classes(62) == PredictConfig(tile=1024)
+    assert PredictConfig(tile=512).for_classes(62) == PredictConfig(tile=512)
+    # Never less than eight times the context, or most of a window would not count.
+    assert PredictConfig(context=200).for_classes(62).tile == 1600
+    assert PredictConfig(context=512).for_classes(62).tile == 2048

@@ -38,6 +38,7 @@ def predict(paths, out, config_file, flags, **settings):
         raise click.UsageError("Missing argument 'SCAN...': give scans, or folders of them.")
     predictor = over_models([load_predictor(model) for model in models])
     predictor = over_turns(predictor) if config.turns else predictor
+    config = config.for_classes(len(predictor.classes))
     paths = find_scans(scans)
     if flags.dry_run:
         _say_cost(predictor, paths, config, flags.json)
