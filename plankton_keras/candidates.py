@@ -21,6 +21,8 @@ GROUND_WINDOW = 101
 EDGE_WINDOW = 15
 BAND = 1024
 DARKNESS = 0.95
+# How dark a pixel is, in steps of the local ground's gray level: 0 as bright, STEPS black.
+STEPS = 250
 MIN_AREA = 120
 # Pixels around a candidate that belong to its vignette: the soft edge.
 MARGIN = 3
@@ -67,12 +69,15 @@ class LocalGround:
             darkness: The share, 0..1.
 
         Returns:
-            uint8 `(height, width)`, 0 or 1.
+            uint8 `(height, width)`: by how many 250ths of the ground a dark pixel is darker, at least 1; 0 elsewhere.
         """
         top, bottom = max(0, window.top - 1), min(self.scan.height, window.bottom + 1)
         image = cv2.blur(self.scan.read(Window(top, 0, bottom - top, window.width)).astype(np.float32), (3, 3))
         image = image[window.top - top : window.top - top + window.height]
-        return (image < darkness * self.read(window)).astype(np.uint8)
+        ground, depth = self.read(window), np.zeros(image.shape, np.uint8)
+        inside = image < darkness * ground
+        depth[inside] = np.clip(np.rint(STEPS * (1 - image[inside] / ground[inside])), 1, STEPS)
+        return depth
 
 
 def _median(small):
@@ -94,7 +99,7 @@ class Candidates:
 
     Attributes:
         ground: The `LocalGround` of the scan.
-        dark: uint8 `(height, width)`, 1 where it is dark, specks too; may be memory-mapped.
+        dark: uint8 `(height, width)` as `LocalGround.dark` gives it, specks too; may be memory-mapped.
         objects: Their `objects.Objects`.
         bands: List of `(top, bottom)` that they were labelled in.
         final: int32, label by provisional label of the bands, 0 for what is too small.
@@ -198,6 +203,6 @@ def find_candidates(scan, bands, darkness=DARKNESS, min_area=MIN_AREA):
     for top, bottom in bands:
         band = ground.dark(Window(top, 0, bottom - top, scan.width), darkness)
         dark[top:bottom] = band
-        labeler.add(band)
+        labeler.add((band > 0).astype(np.uint8))
     objects, final = keep_large(*labeler.finish(), min_area)
     return Candidates(ground, dark, objects, list(bands), final)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from plankton_keras.candidates import DARKNESS, MIN_AREA, find_candidates
+from plankton_keras.candidates import DARKNESS, MIN_AREA, STEPS, find_candidates
 
 # A candidate is sure to be living, or not, if its probability is within this of 1 or 0 (docs/experiments.md).
 SURE = 0.2
@@ -28,6 +28,8 @@ class Weights:
         darkness: As for `candidates.find_candidates`.
         min_area: As for `candidates.find_candidates`.
         vignette_size: Side of the vignettes that the classifier sees in pixels.
+        edge: Share of the local ground from which a candidate's pixel is too bright to belong to the object: where its
+            mask ends.
     """
 
     pixel: float
@@ -37,6 +39,7 @@ class Weights:
     darkness: float
     min_area: int
     vignette_size: int
+    edge: float = DARKNESS
 
     def to_json(self):
         """Gives the weights as plain values."""
@@ -160,6 +163,7 @@ class Evidence:
             odds = np.where(cut[labels[labels > 0]], evidence[:, 0], evidence @ factors + weights.bias)
             fused = np.zeros(labels.shape, np.uint8)
             fused[labels > 0] = np.rint(255 / (1 + np.exp(-odds)))
+            fused[self.candidates.dark[top:bottom] < round(STEPS * (1 - weights.edge))] = 0
             probability[top:bottom] = fused
             classes[top:bottom] = np.where(cut[labels], classes[top:bottom], likeliest[labels])
 

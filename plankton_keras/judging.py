@@ -18,15 +18,13 @@ from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
 from plankton_keras.models import classifier
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
-from plankton_keras.weighing import best_threshold, fit_weights
+from plankton_keras.weighing import WORTH, best_edge, best_threshold, fit_weights
 
 # 40 million multiplications a vignette, so that the objects of a scan of real size take seconds.
 ENCODER = "mobilenet_075"
 BATCH = 32
 # Inverse strength of the penalty on standardised features.
 PENALTY = 1e-3
-# What F1 the judge has to bring to be kept: less is chance, and costs time on every scan.
-WORTH = 0.002
 # Validation scans are predicted until this many pixels are, one at least: what is fitted has few parameters.
 ENOUGH_PIXELS = 150_000_000
 
@@ -82,14 +80,15 @@ def _score(seen, weights):
     """Scores weights on validation scans.
 
     Returns:
-        `(f1, threshold, weights)`.
+        `(f1, threshold, weights)`, the weights with the edge that suits them.
     """
     maps = []
     for evidence, classes, probability, truth in seen:
         fused = np.array(probability)
         evidence.apply(weights, np.array(classes), fused)
-        maps.append((fused, truth))
-    return *best_threshold(maps), weights
+        maps.append((fused, truth, evidence.candidates.dark))
+    f1, threshold, edge = best_edge(maps)
+    return f1, threshold, replace(weights, edge=edge) if edge else weights
 
 
 def fit_classifier(vignettes, num_classes, weights):

@@ -1,9 +1,13 @@
-"""What evidence weighs, and the threshold of a run: fitted on validation scans, and on nothing else."""
+"""What evidence weighs, the threshold of a run and where its objects end: fitted on validation scans alone."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from plankton_keras.candidates import STEPS
+
+# What F1 on the validation scans a part has to bring to be kept: less is chance.
+WORTH = 0.002
 # Every pixel of a candidate says nearly the same as its neighbours: one in STEP rows and columns is enough to fit.
 STEP = 3
 
@@ -85,12 +89,38 @@ def best_threshold(maps):
     >>> best_threshold([(np.array([[10, 200, 90]], np.uint8), np.array([[0, 1, 1]], np.uint8))])
     (1.0, 0.043137254901960784)
     """
-    counts = np.zeros((2, 256))
-    for probability, truth in maps:
-        for row in range(0, len(truth), 1024):
-            flat = (truth[row : row + 1024] > 0) * 256 + probability[row : row + 1024].astype(np.int64)
-            counts += np.bincount(flat.ravel(), minlength=512).reshape(2, 256)
-    false, found = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
-    f1 = 2 * found / np.maximum(found + false + counts[1].sum(), 1)
+    (f1,) = _f1_of_cuts(((*both, np.zeros_like(both[0])) for both in maps), levels=1)
     best = int(f1[1:].argmax()) + 1
     return float(f1[best]), best / 255
+
+
+def best_edge(maps):
+    """Finds threshold and edge with the best F1 over whole scans.
+
+    A mask that was drawn by a threshold ends at a gray level of its own, which is hardly that of the candidates.
+
+    Args:
+        maps: Iterable of `(probability, truth, dark)`: as for `best_threshold`, and uint8 as `LocalGround.dark` gives.
+
+    Returns:
+        `(f1, threshold, edge)`: the edge as for `fusion.Weights`, or None where none brings as much as `WORTH`.
+    """
+    f1 = _f1_of_cuts(maps, levels=STEPS // 4)[:, 1:]
+    level = int(f1.max(axis=1).argmax())
+    if f1[level].max() <= f1[0].max() + WORTH:
+        level = 0
+    best = int(f1[level].argmax())
+    return float(f1[level, best]), (best + 1) / 255, 1 - level / STEPS if level else None
+
+
+def _f1_of_cuts(maps, levels):
+    """Gives the F1 of all pixels that are at least so dark and so probable: `(levels, 256)`."""
+    counts = np.zeros((2, levels, 256))
+    for probability, truth, dark in maps:
+        for row in range(0, len(truth), 1024):
+            band = slice(row, row + 1024)
+            place = (truth[band] > 0) * levels + np.minimum(dark[band], levels - 1).astype(np.int64)
+            flat = place * 256 + probability[band]
+            counts += np.bincount(flat.ravel(), minlength=counts.size).reshape(counts.shape)
+    false, found = counts[:, ::-1, ::-1].cumsum(axis=1).cumsum(axis=2)[:, ::-1, ::-1]
+    return 2 * found / np.maximum(found + false + counts[1].sum(), 1)

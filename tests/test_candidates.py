@@ -106,7 +106,7 @@ def test_windows_joined_are_as_dark_as_the_whole(places):
     ground = LocalGround(ArrayScan("a", pixels))
     joined = [ground.dark(Window(top, 0, bottom - top, 260)) for top, bottom in cut(300, *places)]
     expected = ground.dark(whole(pixels))
-    assert set(np.unique(expected)) == {0, 1}
+    assert len(np.unique(expected)) > 50
     assert np.array_equal(np.concatenate(joined), expected)
 
 
@@ -142,6 +142,16 @@ def test_what_is_dark_and_large_enough_is_found_and_specks_are_not():
     assert np.count_nonzero(candidates.dark) == 1024 + 121 + 100
 
 
+def test_how_dark_a_pixel_is_counts_250ths_of_the_ground():
+    pixels = drawn((50, 50, 80, 80, 100), (100, 100, 140, 140, 0), (200, 200, 240, 240, 180))
+    dark = LocalGround(ArrayScan("a", pixels)).dark(whole(pixels))
+    # 100, 0 and 180 of 200 are darker by 0.5, 1 and 0.1.
+    assert (dark.dtype, dark[65, 65], dark[120, 120], dark[220, 220], dark[0, 0]) == (np.uint8, 125, 250, 25, 0)
+    # Beside black a third of the mean is: 250 / 3. That is not darker than 0.6.
+    assert dark[120, 99] == 83
+    assert LocalGround(ArrayScan("a", pixels)).dark(whole(pixels), darkness=0.6)[120, 99] == 0
+
+
 @pytest.mark.parametrize(("min_area", "areas"), [(1, [121, 100]), (100, [121, 100]), (101, [121]), (122, [])])
 def test_a_candidate_of_exactly_the_smallest_area_is_kept(min_area, areas):
     pixels = drawn((50, 40, 59, 49, 40), (150, 140, 158, 148, 40))
@@ -169,7 +179,7 @@ def test_the_arms_of_a_u_are_one_candidate_wherever_it_is_cut(places):
     candidates = find(drawn((50, 50, 140, 60, 40), (50, 100, 140, 110, 40), (140, 50, 150, 110, 40)), places)
     # Each arm is 91 x 12 with its edge, what joins them 11 to 12 x 62: 2 * 90 * 12 + 12 * 62.
     assert table(candidates.objects) == ([1], [[49, 49, 151, 111]], [2 * 90 * 12 + 12 * 62])
-    assert np.array_equal(label_map(candidates), candidates.dark)
+    assert np.array_equal(label_map(candidates), candidates.dark > 0)
 
 
 @pytest.mark.parametrize("places", [(), (60, 61, 200)])

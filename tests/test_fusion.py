@@ -13,7 +13,7 @@ from plankton_keras.fusion import Evidence, Judge, Weights, log_odds, mirrored
 from plankton_keras.prediction import predict_scan
 from plankton_keras.scans import ArrayScan
 from plankton_keras.tiles import Window
-from plankton_keras.weighing import best_threshold, fit_weights
+from plankton_keras.weighing import best_edge, best_threshold, fit_weights
 
 ALONE = Weights.alone(16)
 LN4 = np.log(4)
@@ -167,6 +167,20 @@ def test_what_the_edge_of_the_scan_cuts_is_left_to_the_network(box):
     assert (fused[(labels > 0) & ~cut] > 250).all()
 
 
+def test_pixels_brighter_than_the_edge_do_not_belong_to_the_object():
+    # A black square in the middle of a pale one of 184, which is 0.92 of the ground.
+    evidence = evidence_of(drawn((40, 40, 90, 90, 184), SQUARE), [[0.2, 0.8]])
+    masks = []
+    for edge in (0.95, 0.93, 0.9, 0.1):
+        probability = np.full((200, 300), 204, np.uint8)
+        evidence.apply(replace(ALONE, edge=edge), np.ones_like(probability), probability)
+        assert set(np.unique(probability)) <= {0, 204}
+        masks.append(np.count_nonzero(probability))
+    # At the border a third of the mean is ground, 0.947, and in the corners five ninths, 0.964. The black square and
+    # one pixel around it are darker than 0.9.
+    assert masks == [50 * 50 - 4, 50 * 50 - 4 * 49, 32 * 32, 0]
+
+
 def test_what_the_edge_of_the_scan_cuts_does_not_count_in_the_fit():
     evidence = evidence_of(drawn((0, 50, 30, 80, 40)), [[0.2, 0.8]])
     truth = (labels_of(evidence) > 0).astype(np.uint8)
@@ -239,6 +253,32 @@ def test_the_best_threshold_is_the_best_of_all_255(shape):
     f1, threshold = best_threshold(iter(zip(maps, truths, strict=True)))
     assert f1 == pytest.approx(scores.max())
     assert scores[round(threshold * 255)] == scores.max()
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(30, 1 - 30 / 250), (13, None)])
+def test_the_edge_is_where_the_mask_ends_if_that_brings_something(steps, expected):
+    rng = np.random.default_rng(0)
+    dark = rng.integers(13, 50, (2, 1100, 40)).astype(np.uint8)
+    dark[:, :, :20] = 0
+    truth = (dark >= steps).astype(np.uint8) * 2
+    probability = np.where(dark > 0, 180, 0).astype(np.uint8)
+    # As unlikely as not there: the threshold is the lowest above them.
+    probability[:, :5], truth[:, :5] = np.minimum(probability[:, :5], 90), 0
+    f1, threshold, edge = best_edge(iter(zip(probability, truth, dark, strict=True)))
+    assert (f1, round(threshold * 255), edge) == (1, 91, expected)
+
+
+def test_the_best_edge_and_threshold_are_the_best_of_all():
+    rng = np.random.default_rng(1)
+    dark, probability = rng.integers(0, 90, (60, 50)).astype(np.uint8), rng.integers(0, 256, (60, 50)).astype(np.uint8)
+    truth = (dark / 90 + probability / 255 + rng.normal(0, 0.2, dark.shape) > 1.1).astype(np.uint8)
+    scores = np.zeros((62, 256))
+    for level, least in itertools.product(range(62), range(1, 256)):
+        found = (dark >= level) & (probability >= least)
+        scores[level, least] = 2 * np.sum(found & (truth > 0)) / (found.sum() + truth.sum())
+    f1, threshold, edge = best_edge([(probability, truth, dark)])
+    assert f1 == pytest.approx(scores.max())
+    assert scores[round((1 - edge) * 250), round(threshold * 255)] == scores.max()
 
 
 def predict(scan, judge=None, network=darkness_as_probability, tile=128, context=16, batch_size=1):
