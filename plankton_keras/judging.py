@@ -82,12 +82,15 @@ def _score(seen, weights):
     Returns:
         `(f1, threshold, weights)`, the weights with the edge that suits them.
     """
-    maps = []
-    for evidence, classes, probability, truth in seen:
-        fused = np.array(probability)
-        evidence.apply(weights, np.array(classes), fused)
-        maps.append((fused, truth, evidence.candidates.dark))
-    f1, threshold, edge = best_edge(maps)
+
+    def bands():
+        for evidence, classes, probability, truth in seen:
+            fused = np.array(probability)
+            evidence.apply(weights, np.array(classes), fused)
+            for top, bottom, labels in evidence.candidates.labelled_bands():
+                yield fused[top:bottom], truth[top:bottom], evidence.depth(top, bottom, labels)
+
+    f1, threshold, edge = best_edge(bands())
     return f1, threshold, replace(weights, edge=edge) if edge else weights
 
 
