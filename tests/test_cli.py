@@ -88,7 +88,7 @@ def test_each_json_has_the_keys_that_scripts_rely_on(chain):
     keys = {"scan", "status", "megapixels", "seconds", "megapixels_per_second", "peak_memory_mb", "objects"}
     assert keys <= set(scan)
     assert said["export"]["max_difference"] <= 1e-4
-    assert said["export"]["signatures"] == ["serving_default", "serving_bytes"]
+    assert said["export"]["signatures"] == ["serving_default", "serving_bytes", "serving_vignettes"]
     for name, path in (
         ("make-tfrecords", "records/make-tfrecords.json"),
         ("train", "run/metrics.json"),
