@@ -117,17 +117,18 @@ class Evidence:
         return np.concatenate([[False], (top == 0) | (left == 0) | (bottom == height) | (right == width)])
 
     def depth(self, top, bottom, labels):
-        """Tells how dark the pixels of a band are; what the edge of the scan cuts is black, and so keeps all of them.
+        """Tells how dark candidate pixels are; what the edge of the scan cuts is black, and so keeps all of them.
 
         Args:
-            top: First row.
+            top: First row of a band.
             bottom: Row after the last.
             labels: int32 `(bottom - top, width)`, as `Candidates.labelled_bands` gives them.
 
         Returns:
-            uint8 `(bottom - top, width)`, as `LocalGround.dark` gives it.
+            uint8 `(candidate pixels,)`, as `LocalGround.dark` gives it.
         """
-        return np.where(self.cut()[labels], np.uint8(STEPS), self.candidates.dark[top:bottom])
+        inside = labels > 0
+        return np.where(self.cut()[labels[inside]], np.uint8(STEPS), self.candidates.dark[top:bottom][inside])
 
     def over_candidates(self, probability):
         """Gives what is known of each candidate as a whole.
@@ -175,8 +176,8 @@ class Evidence:
         for top, bottom, labels, evidence in self.bands(probability):
             odds = np.where(cut[labels[labels > 0]], evidence[:, 0], evidence @ factors + weights.bias)
             fused = np.zeros(labels.shape, np.uint8)
-            fused[labels > 0] = np.rint(255 / (1 + np.exp(-odds)))
-            fused[self.depth(top, bottom, labels) < round(STEPS * (1 - weights.edge))] = 0
+            ends = self.depth(top, bottom, labels) < round(STEPS * (1 - weights.edge))
+            fused[labels > 0] = np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))
             probability[top:bottom] = fused
             classes[top:bottom] = np.where(cut[labels], classes[top:bottom], likeliest[labels])
 

@@ -88,7 +88,9 @@ def _score(seen, weights):
             fused = np.array(probability)
             evidence.apply(weights, np.array(classes), fused)
             for top, bottom, labels in evidence.candidates.labelled_bands():
-                yield fused[top:bottom], truth[top:bottom], evidence.depth(top, bottom, labels)
+                depth = np.zeros(labels.shape, np.uint8)
+                depth[labels > 0] = evidence.depth(top, bottom, labels)
+                yield fused[top:bottom], truth[top:bottom], depth
 
     f1, threshold, edge = best_edge(bands())
     return f1, threshold, replace(weights, edge=edge) if edge else weights
