@@ -63,19 +63,20 @@ def train(run, config, callbacks=()):
 def test_it_resumes_and_exports(name, tmp_path):
     # A process for each: TensorFlow keeps the graphs of all networks that a process has trained.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(check, (name, tmp_path))
+        whole, cut, epochs, difference = pool.apply(cut_resume_and_export, (name, tmp_path))
+    assert epochs == [1, 2, 3]
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+    assert difference <= 1e-4
 
 
-def check(name, tmp_path):
+def cut_resume_and_export(name, tmp_path):
+    """Gives the weights of a whole training and a cut one, epochs of the latter, and the difference of an export."""
     devices.prepare("float32", 0)
     config = TrainConfig(model=name, weights="none", epochs=EPOCHS, steps_per_epoch=STEPS, batch_size=2, window=64)
     whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
     whole.folder.mkdir()
-    first = train(whole, config, [KeepsACopy(2, whole, cut)])
-    second = train(cut, config)
-    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
-        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
-    assert [row["epoch"] for row in training.History(cut).rows] == [1, 2, 3]
+    weights = [model.get_weights() for model in (train(whole, config, [KeepsACopy(2, whole, cut)]), train(cut, config))]
 
     target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}, "living_share": 0.75}
     write_json(whole.config, config.to_json())
@@ -83,4 +84,5 @@ def check(name, tmp_path):
     write_json(whole.thresholds, {"foreground": 0.4, "pixel": {"threshold": 0.4}})
     known = {"classes": ["a", "b", "c"], "dpi": None, "target": target, "vignette_size": 64, "training_scans": {}}
     write_json(whole.provenance, known)
-    assert export_run(whole, tmp_path / "export")["max_difference"] <= 1e-4
+    epochs = [row["epoch"] for row in training.History(cut).rows]
+    return *weights, epochs, export_run(whole, tmp_path / "export")["max_difference"]
