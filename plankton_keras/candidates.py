@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from plankton_keras.files import scratch
-from plankton_keras.objects import BandLabeler, Objects, components, keep_large
+from plankton_keras.objects import BandLabeler, Objects, components, keep_large, label_band
+from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window
 from plankton_keras.vignettes import GROUND, squared
 
@@ -19,7 +20,7 @@ REDUCTION = 8
 GROUND_WINDOW = 101
 # Of the reduced scan too: what is smaller does not count in the light that is drawn on beyond the edge.
 EDGE_WINDOW = 15
-BAND = 1024
+BAND = 512
 DARKNESS = 0.95
 # How dark a pixel is, in steps of the local ground's gray level: 0 as bright, STEPS black.
 STEPS = 250
@@ -37,13 +38,14 @@ class LocalGround:
 
     def __init__(self, scan):
         self.scan = scan
-        height, width = -(-scan.height // REDUCTION), -(-scan.width // REDUCTION)
-        small = np.empty((height, width), np.uint8)
-        for top in range(0, height, BAND // REDUCTION):
-            bottom = min(top + BAND // REDUCTION, height)
-            rows = min(bottom * REDUCTION, scan.height) - top * REDUCTION
-            band = scan.read(Window(top * REDUCTION, 0, rows, scan.width))
-            small[top:bottom] = cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA)
+        width = -(-scan.width // REDUCTION)
+
+        def reduced(top):
+            rows = min(BAND, scan.height - top)
+            band = scan.read(Window(top, 0, rows, scan.width))
+            return cv2.resize(band, (width, -(-rows // REDUCTION)), interpolation=cv2.INTER_AREA)
+
+        small = np.concatenate(list(in_order(reduced, range(0, scan.height, BAND))))
         self.small = _median(small)
 
     def read(self, window):
@@ -102,6 +104,7 @@ class Candidates:
         dark: uint8 `(height, width)` as `LocalGround.dark` gives it, specks too; may be memory-mapped.
         objects: Their `objects.Objects`.
         bands: List of `(top, bottom)` that they were labelled in.
+        before: Number of provisional labels before each band.
         final: int32, label by provisional label of the bands, 0 for what is too small.
     """
 
@@ -109,21 +112,27 @@ class Candidates:
     dark: np.ndarray
     objects: Objects
     bands: list
+    before: list
     final: np.ndarray
 
-    def labelled_bands(self):
-        """Labels the bands again, one after the other.
+    def over_bands(self, function):
+        """Labels the bands again and applies a function to each, by threads.
 
-        Yields:
-            `(top, bottom, labels)`: int32 `(bottom - top, width)`, 0 outside the candidates.
+        Args:
+            function: Function of `(top, bottom, labels)`: int32 `(bottom - top, width)`, 0 outside the candidates.
+
+        Returns:
+            Iterator over what the function gives, in the order of the bands.
         """
-        before = 0
-        for top, bottom in self.bands:
+
+        def of_band(band):
+            (top, bottom), before = band
             count, labels, _, _ = components(np.asarray(self.dark[top:bottom]))
             kept = self.final[before : before + count].copy()
             kept[0] = 0
-            yield top, bottom, kept[labels]
-            before += count - 1
+            return function(top, bottom, kept[labels])
+
+        return in_order(of_band, zip(self.bands, self.before, strict=True))
 
     def owners(self, read_truth, num_classes):
         """Gives the class that most pixels of each candidate have.
@@ -135,12 +144,15 @@ class Candidates:
         Returns:
             int64 `(candidates,)`, class indices.
         """
-        counts = np.zeros((len(self.objects) + 1) * num_classes, np.int64)
-        for top, bottom, labels in self.labelled_bands():
+        size = (len(self.objects) + 1) * num_classes
+
+        def count(top, bottom, labels):
             truth = read_truth(Window(top, 0, bottom - top, labels.shape[1]))
-            pairs = labels[labels > 0].astype(np.int64) * num_classes + truth[labels > 0]
-            counts += np.bincount(pairs, minlength=len(counts))
-        return counts.reshape(-1, num_classes)[1:].argmax(axis=1)
+            inside = np.flatnonzero(labels)
+            pairs = labels.ravel()[inside].astype(np.int64) * num_classes + truth.ravel()[inside]
+            return np.bincount(pairs, minlength=size)
+
+        return sum(self.over_bands(count)).reshape(-1, num_classes)[1:].argmax(axis=1)
 
     def vignettes(self, size):
         """Cuts each candidate out, alone and whole, with the ground at 255.
@@ -154,8 +166,9 @@ class Candidates:
         """
         boxes = self.objects.boxes
         images = np.full((len(boxes), size, size, 1), GROUND, np.uint8)
-        for image, box in zip(images, boxes.tolist(), strict=True):
-            image[..., 0] = squared(self._alone(*box), size)
+        alone = in_order(lambda box: squared(self._alone(*box), size), boxes.tolist())
+        for image, vignette in zip(images, alone, strict=True):
+            image[..., 0] = vignette
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) if len(boxes) else np.zeros(0)
         return images, sides.astype(np.float32)[:, None] + 2 * MARGIN
 
@@ -181,8 +194,8 @@ def bands_of(height):
 
     Example:
 
-    >>> bands_of(2500)
-    [(0, 1024), (1024, 2048), (2048, 2500)]
+    >>> bands_of(1300)
+    [(0, 512), (512, 1024), (1024, 1300)]
     """
     return [(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 
@@ -200,9 +213,12 @@ def find_candidates(scan, bands, darkness=DARKNESS, min_area=MIN_AREA):
         The `Candidates`.
     """
     ground, dark, labeler = LocalGround(scan), scratch(scan.height, scan.width), BandLabeler(num_classes=2)
-    for top, bottom in bands:
-        band = ground.dark(Window(top, 0, bottom - top, scan.width), darkness)
-        dark[top:bottom] = band
-        labeler.add((band > 0).astype(np.uint8))
+
+    def mark(band):
+        top, bottom = band
+        dark[top:bottom] = ground.dark(Window(top, 0, bottom - top, scan.width), darkness)
+        return label_band((dark[top:bottom] > 0).astype(np.uint8))[0]
+
+    before = [labeler.add(band) for band in in_order(mark, bands)]
     objects, final = keep_large(*labeler.finish(), min_area)
-    return Candidates(ground, dark, objects, list(bands), final)
+    return Candidates(ground, dark, objects, list(bands), before, final)

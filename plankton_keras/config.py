@@ -233,7 +233,7 @@ class PredictConfig(Config):
         2048, "Largest side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE
     )
     context: int = setting(64, "Pixels that a window sees beyond what it owns.", low=0, high=2048)
-    batch_size: int = setting(1, "Windows a call.", low=1)
+    batch_size: int = setting(0, "Windows a call; 0 is as many as have the pixels of one of --tile.", low=0)
     threshold: float | None = setting(
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
     )

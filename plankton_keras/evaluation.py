@@ -9,7 +9,7 @@ import numpy as np
 
 from plankton_keras.candidates import bands_of, find_candidates
 from plankton_keras.intervals import paired_gain
-from plankton_keras.objects import BandLabeler
+from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import predict_scan
 from plankton_keras.tiles import Window
 
@@ -162,11 +162,13 @@ def count_scan(read_truth, prediction, num_classes):
         window = Window(top, 0, min(BAND, height - top), width)
         truth, classes = read_truth(window), np.asarray(prediction.classes[window.slices])
         counts.confusion += count_pixels(truth, classes, num_classes)
-        true_labels = true_labeler.add(truth)
-        labels = labeler.add(classes, np.asarray(prediction.probability[window.slices]))
+        true_band, true_labels = label_band(truth, num_classes=num_classes)
+        band, labels = label_band(classes, np.asarray(prediction.probability[window.slices]), num_classes)
         both = (true_labels > 0) & (labels > 0)
-        pairs, pixels = np.unique(np.stack([true_labels[both], labels[both]]), axis=1, return_counts=True)
-        overlaps.append((pairs, pixels))
+        inside = np.stack([true_labels[both], labels[both]])
+        pairs, pixels = np.unique(inside, axis=1, return_counts=True)
+        before = np.array([[true_labeler.add(true_band)], [labeler.add(band)]])
+        overlaps.append((pairs + before, pixels))
     counts.objects = _match(true_labeler.finish(), labeler.finish(), overlaps)
     return counts
 
@@ -181,11 +183,12 @@ def count_baseline(scan, read_truth):
     Returns:
         `Counts` of two classes: 0, and everything else.
     """
-    counts = Counts.of(2)
-    for top, bottom, labels in find_candidates(scan, bands_of(scan.height)).labelled_bands():
+
+    def count(top, bottom, labels):
         truth = read_truth(Window(top, 0, bottom - top, scan.width))
-        counts.confusion += count_pixels((truth > 0).astype(np.uint8), (labels > 0).astype(np.uint8), 2)
-    return counts
+        return count_pixels((truth > 0).astype(np.uint8), (labels > 0).astype(np.uint8), 2)
+
+    return Counts(sum(find_candidates(scan, bands_of(scan.height)).over_bands(count)))
 
 
 def _match(true_finish, finish, overlaps):

@@ -7,6 +7,7 @@ scan cuts is left to the network: the classifier learned from whole animals.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Judge:
     def _decide(self, images, sides):
         """Classifies candidates; those in doubt are looked at from all sides."""
         judged = np.array(self.classify(images, sides))
-        doubtful = np.flatnonzero(np.abs(judged[:, 0] - 0.5) < 0.5 - SURE)
+        doubtful = np.flatnonzero(in_doubt(judged))
         if len(doubtful):
             views = mirrored(images[doubtful])[1:]
             others = [self.classify(view, sides[doubtful]) for view in views]
@@ -104,17 +105,26 @@ class Evidence:
     judged: np.ndarray
 
     def inside(self, window):
-        """Tells whether any candidate may reach into a window."""
-        boxes = self.candidates.objects.boxes
+        """Tells whether any candidate that the network is asked about may reach into a window."""
+        boxes = self.candidates.objects.boxes[self.asked[1:]]
         apart = (boxes[:, 0] >= window.bottom) | (boxes[:, 2] <= window.top)
         apart |= (boxes[:, 1] >= window.right) | (boxes[:, 3] <= window.left)
         return not apart.all()
 
+    @cached_property
     def cut(self):
-        """Tells which candidates the edge of the scan cuts: bool `(candidates + 1,)`, by label."""
+        """Which candidates the edge of the scan cuts: bool `(candidates + 1,)`, by label."""
         height, width = self.candidates.dark.shape
         top, left, bottom, right = self.candidates.objects.boxes.T
         return np.concatenate([[False], (top == 0) | (left == 0) | (bottom == height) | (right == width)])
+
+    @cached_property
+    def asked(self):
+        """Which candidates the network is asked about: bool `(candidates + 1,)`, by label.
+
+        Those in doubt, and those that the edge of the scan cuts. Of the others the classifier's word alone counts.
+        """
+        return self.cut | np.concatenate([[False], in_doubt(self.judged)])
 
     def depth(self, top, bottom, labels):
         """Tells how dark candidate pixels are; what the edge of the scan cuts is black, and so keeps all of them.
@@ -122,13 +132,13 @@ class Evidence:
         Args:
             top: First row of a band.
             bottom: Row after the last.
-            labels: int32 `(bottom - top, width)`, as `Candidates.labelled_bands` gives them.
+            labels: int32 `(bottom - top, width)`, as `Candidates.over_bands` hands them on.
 
         Returns:
             uint8 `(candidate pixels,)`, as `LocalGround.dark` gives it.
         """
         inside = labels > 0
-        return np.where(self.cut()[labels[inside]], np.uint8(STEPS), self.candidates.dark[top:bottom][inside])
+        return np.where(self.cut[labels[inside]], np.uint8(STEPS), self.candidates.dark[top:bottom][inside])
 
     def over_candidates(self, probability):
         """Gives what is known of each candidate as a whole.
@@ -138,30 +148,42 @@ class Evidence:
 
         Returns:
             `(means, judged)`, float64 `(candidates + 1,)`, by label: the mean log-odds of its pixels by the network,
-            and the classifier's log-odds.
+            0 where it is not asked, and the classifier's log-odds.
         """
-        sums, areas = np.zeros(len(self.judged) + 1), np.zeros(len(self.judged) + 1)
-        for top, bottom, labels in self.candidates.labelled_bands():
-            inside = labels[labels > 0]
-            sums += np.bincount(inside, log_odds(probability[top:bottom][labels > 0]), minlength=len(sums))
-            areas += np.bincount(inside, minlength=len(areas))
-        return sums / np.maximum(areas, 1), np.concatenate([[0.0], log_odds(255 * (1 - self.judged[:, 0]))])
+        size = len(self.judged) + 1
 
-    def bands(self, probability):
-        """Gives the evidence of each candidate pixel, band by band.
+        def add_up(top, bottom, labels):
+            inside = np.flatnonzero(labels)
+            own = labels.ravel()[inside]
+            return np.bincount(own, LOG_ODDS[probability[top:bottom].ravel()[inside]], minlength=size)
+
+        areas = np.concatenate([[1], self.candidates.objects.areas])
+        means = sum(self.candidates.over_bands(add_up)) / areas * self.asked
+        return means, np.concatenate([[0.0], log_odds(255 * (1 - self.judged[:, 0]))])
+
+    def over_bands(self, probability, function):
+        """Applies a function to the evidence of each band, by threads.
 
         Args:
             probability: As for `over_candidates`.
+            function: Function of `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32
+                `(candidate pixels, 3)`: the pixel's log-odds, their mean over the candidate, both 0 where the network
+                is not asked, and the classifier's log-odds.
 
-        Yields:
-            `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32 `(candidate pixels, 3)`: the
-            pixel's log-odds, their mean over the candidate, the classifier's log-odds.
+        Returns:
+            Iterator over what the function gives, in the order of the bands.
         """
         means, judged = self.over_candidates(probability)
-        for top, bottom, labels in self.candidates.labelled_bands():
-            inside = labels[labels > 0]
-            pixel = log_odds(probability[top:bottom][labels > 0])
-            yield top, bottom, labels, np.stack([pixel, means[inside], judged[inside]], axis=1).astype(np.float32)
+        asked = self.asked
+
+        def of_band(top, bottom, labels):
+            inside = np.flatnonzero(labels)
+            own = labels.ravel()[inside]
+            pixel = LOG_ODDS[probability[top:bottom].ravel()[inside]] * asked[own]
+            evidence = np.stack([pixel, means[own], judged[own]], axis=1).astype(np.float32)
+            return function(top, bottom, labels, evidence)
+
+        return self.candidates.over_bands(of_band)
 
     def apply(self, weights, classes, probability):
         """Replaces the network's word by that of all evidence, in place.
@@ -172,14 +194,37 @@ class Evidence:
             probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1; 0 outside candidates.
         """
         likeliest = np.concatenate([[0], 1 + self.judged[:, 1:].argmax(axis=1)]).astype(np.uint8)
-        factors, cut = np.array([weights.pixel, weights.mean, weights.object], np.float32), self.cut()
-        for top, bottom, labels, evidence in self.bands(probability):
-            odds = np.where(cut[labels[labels > 0]], evidence[:, 0], evidence @ factors + weights.bias)
-            fused = np.zeros(labels.shape, np.uint8)
+        factors, cut = np.array([weights.pixel, weights.mean, weights.object], np.float32), self.cut
+
+        def of_band(top, bottom, labels, evidence):
+            inside = labels > 0
+            own = labels[inside]
+            odds = np.where(cut[own], evidence[:, 0], evidence @ factors + weights.bias)
             ends = self.depth(top, bottom, labels) < round(STEPS * (1 - weights.edge))
-            fused[labels > 0] = np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))
-            probability[top:bottom] = fused
-            classes[top:bottom] = np.where(cut[labels], classes[top:bottom], likeliest[labels])
+            fused, found = np.zeros(labels.shape, np.uint8), np.zeros(labels.shape, np.uint8)
+            fused[inside] = np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))
+            found[inside] = np.where(cut[own], classes[top:bottom][inside], likeliest[own])
+            probability[top:bottom], classes[top:bottom] = fused, found
+
+        for _ in self.over_bands(probability, of_band):
+            pass
+
+
+def in_doubt(judged):
+    """Tells of which candidates the classifier is not sure.
+
+    Args:
+        judged: float32 `(candidates, classes)`, probabilities.
+
+    Returns:
+        bool `(candidates,)`.
+
+    Example:
+
+    >>> in_doubt(np.array([[0.1, 0.9], [0.3, 0.7]])).tolist()
+    [False, True]
+    """
+    return np.abs(judged[:, 0] - 0.5) < 0.5 - SURE
 
 
 def mirrored(images):
@@ -204,3 +249,7 @@ def log_odds(probability):
     """
     share = np.clip(np.asarray(probability, np.float64), 1, 254) / 255
     return np.log(share / (1 - share))
+
+
+# By probability in 1/255.
+LOG_ODDS = log_odds(np.arange(256))

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import METADATA, newest_version
 from plankton_keras.files import read_json, sha256
 from plankton_keras.fusion import Judge, Weights
-from plankton_keras.judging import classify_with
 from plankton_keras.runs import Run
 from plankton_keras.schema import check_version
 from plankton_keras.taxa import Target
 
+# Vignettes classified at once.
+VIGNETTES = 128
 REEXPORT = "plankton export RUN --out DIR"
 
 
@@ -114,16 +117,16 @@ def _of_run(run):
 
     model = _load(run.model)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8)])
     def serve(images):
         return keras.ops.softmax(model(tf.cast(images, tf.float32)[..., None], training=False))
 
     provenance, thresholds = run.read_provenance(), run.read_thresholds()
     judge = None
     if thresholds.get("objects"):
-        judge = Judge(classify_with(_load(run.judge)), Weights(**thresholds["objects"]))
+        judge = Judge(_classify_with(_load(run.judge)), Weights(**thresholds["objects"]))
     return Predictor(
-        probabilities=lambda images: serve(tf.constant(images)).numpy(),
+        probabilities=_constant(serve.get_concrete_function()),
         classes=tuple(provenance["classes"]),
         threshold=thresholds["foreground"],
         judge=judge,
@@ -132,6 +135,45 @@ def _of_run(run):
         target=Target.from_json(provenance["target"]),
         training_scans=provenance["training_scans"],
     )
+
+
+def _classify_with(model):
+    """Compiles a Keras model of vignettes."""
+    import keras
+    import tensorflow as tf
+
+    shape = (None, None, None, 1)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((None, 1), tf.float32)])
+    def classify(image, side):
+        return keras.ops.softmax(model({"image": tf.cast(image, tf.float32), "side": side}, training=False))
+
+    return _in_batches(_constant(classify.get_concrete_function()), model.output_shape[-1])
+
+
+def _constant(function):
+    """Makes constants of the variables of a concrete function: TensorFlow then computes a quarter faster.
+
+    Returns:
+        A function of the same arrays to the one array that it gives.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    constant = convert_variables_to_constants_v2(function)
+    return lambda *arrays: tf.nest.flatten(constant(*map(tf.constant, arrays)))[0].numpy()
+
+
+def _in_batches(classify, num_classes):
+    """Makes a function of vignettes one of any number of them, in bounded memory."""
+
+    def all_of(images, sides):
+        found = [np.zeros((0, num_classes), np.float32)]
+        for start in range(0, len(images), VIGNETTES):
+            found.append(classify(images[start : start + VIGNETTES], sides[start : start + VIGNETTES]))
+        return np.concatenate(found)
+
+    return all_of
 
 
 def _load(path):
@@ -166,10 +208,13 @@ def load_classifier(path):
     run = Run(path)
     if run.config.is_file():
         known, digest = run.open().read_provenance(), run.digest()
-        classify = classify_with(_load(run.model))
+        classify = _classify_with(_load(run.model))
     else:
         folder, known = _open_export(path)
-        classify, digest = _signature(_load_export(folder), "serving_default"), sha256(folder / "saved_model.pb")
+        classify, digest = (
+            _signature(folder, "serving_default", len(known["classes"])),
+            sha256(folder / "saved_model.pb"),
+        )
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
@@ -198,44 +243,35 @@ def is_classifier(path):
     return _open_export(Path(path))[1]["model"] in ENCODERS
 
 
-def _load_export(folder):
-    """Loads a SavedModel with nothing but TensorFlow."""
+def _signature(folder, name, num_classes=None):
+    """Loads a signature of a SavedModel with nothing but TensorFlow; one of vignettes has a number of classes.
+
+    Returns:
+        A function of arrays to the probabilities.
+    """
     import tensorflow as tf
 
     try:
-        return tf.saved_model.load(str(folder))
+        # A SavedModel loses its variables with the last reference to it.
+        loaded = tf.saved_model.load(str(folder))
+        function = _constant(loaded.signatures[name])
     except (OSError, ValueError) as error:
         raise ArtefactError(
             f"{folder} cannot be read: {str(error).splitlines()[0]}",
             "a whole SavedModel.",
             f"export again: {REEXPORT}.",
         ) from error
-
-
-def _signature(loaded, name):
-    """Makes the function that classifies vignettes by a SavedModel."""
-    import tensorflow as tf
-
-    def classify(images, sides):
-        # `loaded` is named here to stay alive: a SavedModel loses its variables with the last reference to it.
-        return loaded.signatures[name](image=tf.constant(images), side=tf.constant(sides))["probabilities"].numpy()
-
-    return classify
+    return _in_batches(function, num_classes) if num_classes else function
 
 
 def _of_export(folder, metadata):
     """Makes the predictor of a SavedModel."""
-    import tensorflow as tf
-
-    loaded, judge = _load_export(folder), None
+    probabilities, judge = _signature(folder, "serving_default"), None
     if metadata.get("objects"):
-        judge = Judge(_signature(loaded, "serving_vignettes"), Weights(**metadata["objects"]))
-
-    def probabilities(images):
-        return loaded.signatures["serving_default"](image=tf.constant(images[..., None]))["probabilities"].numpy()
-
+        classify = _signature(folder, "serving_vignettes", len(metadata["classes"]))
+        judge = Judge(classify, Weights(**metadata["objects"]))
     return Predictor(
-        probabilities=probabilities,
+        probabilities=lambda images: probabilities(images[..., None]),
         classes=tuple(metadata["classes"]),
         threshold=metadata["threshold"],
         judge=judge,

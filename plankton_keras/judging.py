@@ -87,10 +87,13 @@ def _score(seen, weights):
         for evidence, classes, probability, truth in seen:
             fused = np.array(probability)
             evidence.apply(weights, np.array(classes), fused)
-            for top, bottom, labels in evidence.candidates.labelled_bands():
+
+            def of_band(top, bottom, labels, evidence=evidence, fused=fused, truth=truth):
                 depth = np.zeros(labels.shape, np.uint8)
                 depth[labels > 0] = evidence.depth(top, bottom, labels)
-                yield fused[top:bottom], truth[top:bottom], depth
+                return fused[top:bottom], truth[top:bottom], depth
+
+            yield from evidence.candidates.over_bands(of_band)
 
     f1, threshold, edge = best_edge(bands())
     return f1, threshold, replace(weights, edge=edge) if edge else weights

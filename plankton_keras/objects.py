@@ -10,6 +10,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from plankton_keras.threads import in_order
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -33,11 +35,66 @@ class Objects:
         return len(self.labels)
 
 
-class BandLabeler:
-    """Labels the foreground of a scan that comes in bands of rows, from top to bottom.
+@dataclass(frozen=True)
+class LabelledBand:
+    """The objects of one band of rows, labelled by itself.
 
-    The labels that `add` gives are provisional: two of them may turn out to be one object further down. `finish` tells
-    which.
+    Attributes:
+        height: Number of rows.
+        ends: int32 `(2, width)`, labels of the first and the last row, 0 outside objects.
+        boxes: int32 `(objects, 4)` in pixels of the band.
+        areas: int64, pixels.
+        sums: float64, sum of the probabilities, 255 for 1.
+        votes: int64 `(objects, classes)`, pixels of each class.
+        firsts: int64, index of the object's first pixel in the flat band.
+    """
+
+    height: int
+    ends: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    sums: np.ndarray
+    votes: np.ndarray
+    firsts: np.ndarray
+
+
+def label_band(classes, probability=None, num_classes=2):
+    """Labels the foreground of one band; depends on nothing else, so that bands can be labelled side by side.
+
+    Args:
+        classes: uint8 `(height, width)`, class indices.
+        probability: uint8 `(height, width)` with 255 for 1, or None for ones.
+        num_classes: Number of classes, class 0 included.
+
+    Returns:
+        `(band, labels)`: the `LabelledBand`, and int32 `(height, width)`, labels from 1, 0 outside objects.
+    """
+    count, labels, stats, _ = components(classes)
+    inside = np.flatnonzero(classes)
+    local = labels.ravel()[inside]
+    # Written from the last pixel to the first, so that the first of each label stays.
+    first = np.empty(count, np.int64)
+    first[local[::-1]] = inside[::-1]
+    weights = probability.ravel()[inside] if probability is not None else np.full(len(inside), 255, np.uint8)
+    votes = np.bincount(local * num_classes + classes.ravel()[inside], minlength=count * num_classes)
+    left, top, width, height, area = stats[1:].T
+    band = LabelledBand(
+        height=len(labels),
+        ends=labels[[0, -1]],
+        boxes=np.stack([top, left, top + height, left + width], axis=1),
+        areas=area.astype(np.int64),
+        sums=np.bincount(local, weights, minlength=count)[1:],
+        votes=votes.reshape(count, num_classes)[1:],
+        firsts=first[1:],
+    )
+    return band, labels
+
+
+class BandLabeler:
+    """Joins the labels of bands of rows, which come from top to bottom.
+
+    A label of a band plus the number that `add` gives for it is provisional: two of them may turn out to be one object
+    further down. `finish` tells which.
 
     Args:
         num_classes: Number of classes, class 0 included.
@@ -45,10 +102,8 @@ class BandLabeler:
     Example, where the two arms of a U join in the second band:
 
     >>> labeler = BandLabeler(num_classes=2)
-    >>> labeler.add(np.array([[1, 0, 1]], np.uint8)).tolist()
-    [[1, 0, 2]]
-    >>> labeler.add(np.array([[1, 1, 1]], np.uint8)).tolist()
-    [[3, 3, 3]]
+    >>> [labeler.add(label_band(np.array([row], np.uint8))[0]) for row in ([1, 0, 1], [1, 1, 1])]
+    [0, 2]
     >>> objects, final = labeler.finish()
     >>> final.tolist(), objects.areas.tolist(), objects.boxes.tolist()
     ([0, 1, 1, 1], [5], [[0, 0, 2, 3]])
@@ -62,37 +117,28 @@ class BandLabeler:
         self._pairs = [np.zeros((0, 2), np.int32)]
         self._boxes, self._areas, self._sums, self._votes, self._firsts = [], [], [], [], []
 
-    def add(self, classes, probability=None):
-        """Labels the next band.
+    def add(self, band):
+        """Joins the next band.
 
         Args:
-            classes: uint8 `(height, width)`, class indices.
-            probability: uint8 `(height, width)` with 255 for 1, or None for ones.
+            band: A `LabelledBand`.
 
         Returns:
-            int32 `(height, width)`: provisional labels, 0 outside objects.
+            The number to add to its labels.
         """
-        count, labels, stats, _ = components(classes)
-        inside = np.flatnonzero(classes)
-        local = labels.ravel()[inside]
-        # Written from the last pixel to the first, so that the first of each label stays.
-        first = np.empty(count, np.int64)
-        first[local[::-1]] = inside[::-1]
-        self._firsts.append(first[1:] + self.top * classes.shape[1])
-        weights = probability.ravel()[inside] if probability is not None else np.full(len(inside), 255, np.uint8)
-        self._sums.append(np.bincount(local, weights, minlength=count)[1:])
-        votes = np.bincount(local * self.num_classes + classes.ravel()[inside], minlength=count * self.num_classes)
-        self._votes.append(votes.reshape(count, self.num_classes)[1:])
-        left, top, width, height, area = stats[1:].T
-        self._boxes.append(np.stack([top + self.top, left, top + self.top + height, left + width], axis=1))
-        self._areas.append(area.astype(np.int64))
-        labels[labels > 0] += self.count
+        before = self.count
+        self._firsts.append(band.firsts + self.top * band.ends.shape[1])
+        self._sums.append(band.sums)
+        self._votes.append(band.votes)
+        self._boxes.append(band.boxes + np.array([self.top, 0, self.top, 0]))
+        self._areas.append(band.areas)
+        first_row, last_row = (np.where(row > 0, row + before, 0) for row in band.ends)
         if self._last_row is not None:
-            self._pairs.extend(_touching(self._last_row, labels[0]))
-        self._last_row = labels[-1].copy()
-        self.count += count - 1
-        self.top += len(classes)
-        return labels
+            self._pairs.extend(_touching(self._last_row, first_row))
+        self._last_row = last_row
+        self.count += len(band.areas)
+        self.top += band.height
+        return before
 
     def finish(self):
         """Joins what belongs together.
@@ -178,14 +224,16 @@ def erase(classes, final, bands):
     Args:
         classes: uint8 `(height, width)` array, changed in place; may be memory-mapped.
         final: int32, final label by provisional label; 0 is erased.
-        bands: List of `(top, bottom)`: the bands that were labelled, in order.
+        bands: List of `(top, bottom, before)`: the bands that were labelled, and what `BandLabeler.add` gave for them.
     """
-    # The same bands give the same provisional labels again, so that none has to be stored.
-    before = 0
-    for top, bottom in bands:
-        band = np.asarray(classes[top:bottom])
-        count, labels, _, _ = components(band)
-        kept = final[before : before + count].copy()
-        kept[0] = 0
-        classes[top:bottom][kept[labels] == 0] = 0
-        before += count - 1
+
+    def erase_band(band):
+        top, bottom, before = band
+        # The same band gives the same labels again, so that none has to be stored.
+        count, labels, _, _ = components(np.asarray(classes[top:bottom]))
+        kept = final[before : before + count] > 0
+        kept[0] = False
+        classes[top:bottom][~kept[labels]] = 0
+
+    for _ in in_order(erase_band, bands):
+        pass

@@ -7,21 +7,26 @@ memory-mapped files.
 import csv
 import resource
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import tifffile
 
+from plankton_keras.candidates import bands_of
 from plankton_keras.config import STRIDE
 from plankton_keras.files import scratch, whole_file
-from plankton_keras.objects import BandLabeler, Objects, erase, keep_large
+from plankton_keras.objects import BandLabeler, Objects, erase, keep_large, label_band
 from plankton_keras.scans import read_padded
 from plankton_keras.taxa import color_of
+from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window, fitting, tile_rows
 
 OVERLAY_SIDE = 4096
+# Side of the windows where a judge leaves few places in doubt; that of the training windows.
+JUDGED_TILE = 384
 OBJECT_COLUMNS = ("label", "class", "score", "x_px", "y_px", "width_px", "height_px", "area_px")
 
 
@@ -33,14 +38,12 @@ class ScanPrediction:
         classes: uint8 `(height, width)`, class index of each pixel.
         probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1.
         objects: The `objects.Objects`.
-        bands: List of `(top, bottom)` of the bands, in order.
         seconds: Time that it took.
     """
 
     classes: np.ndarray
     probability: np.ndarray
     objects: Objects
-    bands: list
     seconds: float
 
 
@@ -81,20 +84,25 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
     """
     started = time.monotonic()
     num_classes, classes, probability, bands = predict_maps(scan, probabilities, config, progress, judge)
+
+    def keep(band):
+        top, bottom = band
+        found = np.where(probability[top:bottom] < round(threshold * 255), np.uint8(0), classes[top:bottom])
+        classes[top:bottom] = found
+        return label_band(found, probability[top:bottom], num_classes)[0]
+
     labeler = BandLabeler(num_classes)
-    for top, bottom in bands:
-        band = np.asarray(classes[top:bottom])
-        band[probability[top:bottom] < round(threshold * 255)] = 0
-        labeler.add(band, np.asarray(probability[top:bottom]))
+    before = [labeler.add(band) for band in in_order(keep, bands)]
     objects, final = keep_large(*labeler.finish(), config.min_area)
-    erase(classes, final, bands)
-    return ScanPrediction(classes, probability, objects, bands, time.monotonic() - started)
+    erase(classes, final, [(*band, number) for band, number in zip(bands, before, strict=True)])
+    return ScanPrediction(classes, probability, objects, time.monotonic() - started)
 
 
 def predict_maps(scan, probabilities, config, progress=None, judge=None):
     """Predicts a scan without a threshold.
 
-    Where a judge's candidates are not, nothing can be found: tiles without one are not computed.
+    Where a judge's candidates are not, nothing can be found, and of those that it is sure of the network is not asked:
+    tiles without one in doubt are not computed.
 
     Args:
         scan: As for `predict_scan`.
@@ -107,19 +115,20 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
         `(number of classes, classes, probability, bands)`: the likeliest class but 0 and the probability of all
         classes but 0, both uint8 `(height, width)`, and the list of `(top, bottom)` of the bands.
     """
-    shape, num_classes = (scan.height, scan.width), 2
+    shape, bands = (scan.height, scan.width), bands_of(scan.height)
     classes, probability = scratch(*shape), scratch(*shape)
-    rows = rows_of(*shape, config)
-    bands = [(row[0].own.top, row[0].own.bottom) for row in rows]
     evidence = judge.look(scan, bands) if judge else None
-    for row in rows:
-        wanted = [tile for tile in row if evidence is None or evidence.inside(tile.own)]
-        for tile, result in predict_row(scan, wanted, probabilities, config.batch_size):
-            num_classes = result.shape[-1]
-            classes[tile.own.slices], probability[tile.own.slices] = likeliest(result)
-        if progress:
-            progress(row[0].own.bottom * shape[1], shape[0] * shape[1])
+    rows = rows_of(*shape, replace(config, tile=min(config.tile, JUDGED_TILE)) if judge else config)
+    wanted = [[tile for tile in row if evidence is None or evidence.inside(tile.own)] for row in rows]
+
+    def keep(tile, result):
+        own = result[tile.own.within(tile.read).slices]
+        classes[tile.own.slices], probability[tile.own.slices] = likeliest(own)
+        return own.shape[-1]
+
+    num_classes = max(map_tiles(scan, wanted, probabilities, keep, config, progress), default=2)
     if evidence:
+        num_classes = evidence.judged.shape[1]
         evidence.apply(judge.weights, classes, probability)
     return num_classes, classes, probability, bands
 
@@ -139,28 +148,65 @@ def rows_of(height, width, config):
     return tile_rows(height, width, size, config.context)
 
 
-def predict_row(scan, row, probabilities, batch_size):
-    """Predicts one row of tiles; the rows of the scan that it sees are read once.
+def batches_of(scan, rows, config):
+    """Reads tiles in batches; the rows of the scan that a row of tiles sees are read once.
 
     Args:
         scan: As for `predict_scan`.
-        row: List of `tiles.Tile` with equal `top` and `height`, perhaps empty.
-        probabilities: As for `predict_scan`.
-        batch_size: Tiles a call.
+        rows: List of rows of `tiles.Tile` of one size; those of a row have equal `top`.
+        config: As for `predict_scan`.
 
     Yields:
-        `(tile, result)`: float32 `(own height, own width, classes)`.
+        `(tiles, images)`: uint8 `(batch, height, width)`.
     """
-    if not row:
-        return
-    first = row[0].read
-    width = max(scan.width, first.width)
-    band = read_padded(scan, Window(first.top, 0, first.height, width))
-    for start in range(0, len(row), batch_size):
-        tiles = row[start : start + batch_size]
-        batch = np.stack([band[:, tile.read.left : tile.read.right] for tile in tiles])
-        for tile, result in zip(tiles, probabilities(batch), strict=True):
-            yield tile, result[tile.own.within(tile.read).slices]
+    tiles, images = [], []
+    for row in filter(None, rows):
+        first = row[0].read
+        size = config.batch_size or max(1, config.tile**2 // (first.height * first.width))
+        band = read_padded(scan, Window(first.top, 0, first.height, max(scan.width, first.width)))
+        for tile in row:
+            tiles.append(tile)
+            images.append(band[:, tile.read.left : tile.read.right])
+            if len(tiles) == size:
+                yield tiles, np.stack(images)
+                tiles, images = [], []
+    if tiles:
+        yield tiles, np.stack(images)
+
+
+def map_tiles(scan, rows, probabilities, function, config, progress=None):
+    """Computes tiles; the next batch is read and the last one's results are used meanwhile.
+
+    Args:
+        scan: As for `predict_scan`.
+        rows: As for `batches_of`.
+        probabilities: As for `predict_scan`.
+        function: Function of `(tile, result)`: float32 `(height, width, classes)` of the window read.
+        config: As for `predict_scan`.
+        progress: As for `predict_scan`.
+
+    Returns:
+        List of what the function gave.
+    """
+    batches, found, total, done = batches_of(scan, rows, config), [], sum(map(len, rows)), 0
+    pixels = scan.height * scan.width
+
+    def use(tiles, results):
+        return [function(tile, result) for tile, result in zip(tiles, results, strict=True)]
+
+    with ThreadPoolExecutor(2) as pool:
+        coming, using = pool.submit(next, batches, None), None
+        while batch := coming.result():
+            tiles, images = batch
+            coming = pool.submit(next, batches, None)
+            results = probabilities(images)
+            found += using.result() if using else []
+            using = pool.submit(use, tiles, results)
+            done += len(tiles)
+            if progress:
+                progress(pixels * done // total, pixels)
+        found += using.result() if using else []
+    return found
 
 
 def write_prediction(folder, scan, prediction, class_names, probabilities=False):
@@ -176,21 +222,33 @@ def write_prediction(folder, scan, prediction, class_names, probabilities=False)
     Returns:
         The names of the files.
     """
-    mask, overlay, table = (f"{scan.stem}_{name}" for name in ("mask.png", "overlay.jpg", "objects.csv"))
-    files, folder = [mask, overlay, table], Path(folder)
-    with whole_file(folder / mask) as partial:
-        cv2.imwrite(str(partial), prediction.classes, (cv2.IMWRITE_PNG_COMPRESSION, 1))
-    with whole_file(folder / overlay) as partial:
-        cv2.imwrite(str(partial), draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88))
-    with whole_file(folder / table) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+    writers = {
+        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, (cv2.IMWRITE_PNG_COMPRESSION, 1)),
+        "overlay.jpg": lambda path: cv2.imwrite(
+            str(path), draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88)
+        ),
+        "objects.csv": lambda path: _write_table(path, object_rows(prediction.objects, class_names)),
+    }
+    if probabilities:
+        writers["probability.tif"] = lambda path: tifffile.imwrite(
+            path, prediction.probability, bigtiff=True, tile=(256, 256), compression="zlib"
+        )
+
+    def write(name):
+        with whole_file(Path(folder) / f"{scan.stem}_{name}") as partial:
+            writers[name](partial)
+
+    for _ in in_order(write, writers):
+        pass
+    return [f"{scan.stem}_{name}" for name in writers]
+
+
+def _write_table(path, rows):
+    """Writes the object table."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(OBJECT_COLUMNS)
-        writer.writerows(object_rows(prediction.objects, class_names))
-    if probabilities:
-        files.append(f"{scan.stem}_probability.tif")
-        with whole_file(folder / files[-1]) as partial:
-            tifffile.imwrite(partial, prediction.probability, bigtiff=True, tile=(256, 256), compression="zlib")
-    return files
+        writer.writerows(rows)
 
 
 def object_rows(objects, class_names):

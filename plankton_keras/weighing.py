@@ -41,25 +41,28 @@ def fit_weights(scans, weights):
 def _pixels_of(scan):
     """Gives evidence, truth and weight of one in some candidate pixels of a scan."""
     evidence, _, probability, truth = scan
-    cut, features, living = evidence.cut(), [np.zeros((0, 3), np.float32)], [np.zeros(0, bool)]
-    for top, bottom, labels, rows in evidence.bands(probability):
+    cut = evidence.cut
+
+    def of_band(top, bottom, labels, rows):
         some = np.zeros(labels.shape, bool)
         some[::STEP, ::STEP] = True
         chosen = (some & ~cut[labels])[labels > 0]
-        features.append(rows[chosen])
-        living.append(truth[top:bottom][labels > 0][chosen] > 0)
-    living = np.concatenate(living)
-    return np.concatenate(features), living, np.ones(len(living))
+        return rows[chosen], truth[top:bottom][labels > 0][chosen] > 0
+
+    features, living = map(np.concatenate, zip(*evidence.over_bands(probability, of_band), strict=True))
+    return features, living, np.ones(len(living))
 
 
 def _wholes_of(scan):
     """Gives evidence, truth and weight of each candidate of a scan."""
     evidence, _, probability, truth = scan
     size = len(evidence.judged) + 1
-    living = np.zeros(size)
-    for top, bottom, labels in evidence.candidates.labelled_bands():
-        living += np.bincount(labels.ravel(), (truth[top:bottom] > 0).ravel(), minlength=size)
-    areas, kept = np.concatenate([[0], evidence.candidates.objects.areas]), ~evidence.cut()
+
+    def count(top, bottom, labels):
+        return np.bincount(labels[truth[top:bottom] > 0], minlength=size)
+
+    living = sum(evidence.candidates.over_bands(count))
+    areas, kept = np.concatenate([[0], evidence.candidates.objects.areas]), ~evidence.cut
     kept[0] = False
     features = np.stack(evidence.over_candidates(probability), axis=1)
     return features[kept], (2 * living > areas)[kept], np.sqrt(areas[kept])

@@ -17,6 +17,7 @@ ORDER = (
     "plankton_keras",
     "errors",
     "files",
+    "threads",
     "config",
     "schema",
     "runs",

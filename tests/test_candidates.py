@@ -48,7 +48,7 @@ def whole(pixels):
 
 
 def label_map(candidates):
-    return np.concatenate([labels for _, _, labels in candidates.labelled_bands()])
+    return np.concatenate(list(candidates.over_bands(lambda top, bottom, labels: labels)))
 
 
 def table(objects):
@@ -131,8 +131,8 @@ def test_the_ground_of_a_black_scan_is_no_candidate():
 
 def test_bands_cover_the_height():
     assert bands_of(5) == [(0, 5)]
-    assert bands_of(1024) == [(0, 1024)]
-    assert bands_of(1025) == [(0, 1024), (1024, 1025)]
+    assert bands_of(512) == [(0, 512)]
+    assert bands_of(513) == [(0, 512), (512, 513)]
 
 
 def test_what_is_dark_and_large_enough_is_found_and_specks_are_not():
@@ -186,7 +186,7 @@ def test_the_arms_of_a_u_are_one_candidate_wherever_it_is_cut(places):
 def test_the_labels_of_the_bands_agree_with_the_objects(places):
     candidates = find(blobs(), places)
     labels, objects = label_map(candidates), candidates.objects
-    assert [band[:2] for band in candidates.labelled_bands()] == cut(300, *places)
+    assert list(candidates.over_bands(lambda *band: band[:2])) == cut(300, *places)
     assert np.bincount(labels.ravel())[1:].tolist() == objects.areas.tolist()
     for (rows, columns), box in zip(ndimage.find_objects(labels), objects.boxes.tolist(), strict=True):
         assert [rows.start, columns.start, rows.stop, columns.stop] == box

@@ -12,7 +12,7 @@ from plankton_keras.evaluation import (
     count_scan,
     scores_of_counts,
 )
-from plankton_keras.objects import BandLabeler
+from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import ScanPrediction
 from plankton_keras.scans import ArrayScan
 
@@ -20,7 +20,7 @@ from plankton_keras.scans import ArrayScan
 def predicted(classes, probability=None):
     """A `ScanPrediction` of arrays; its own objects are not looked at by `count_scan`."""
     probability = np.full(classes.shape, 255, np.uint8) if probability is None else probability
-    return ScanPrediction(classes, probability, None, [(0, len(classes))], 0.0)
+    return ScanPrediction(classes, probability, None, 0.0)
 
 
 def counts_of(truth, classes, probability=None, num_classes=2):
@@ -138,7 +138,8 @@ def test_the_objects_of_a_scan_are_matched_as_by_comparing_every_pair(height):
 
     def whole(array, weights=None):
         labeler = BandLabeler(2)
-        labels = labeler.add(array, weights)
+        band, labels = label_band(array, weights)
+        labeler.add(band)
         objects, final = labeler.finish()
         return objects, final[labels]
 

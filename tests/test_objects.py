@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from plankton_keras.objects import BandLabeler, erase, keep_large
+from plankton_keras.objects import BandLabeler, erase, keep_large, label_band
 
 EIGHT = np.ones((3, 3), int)
 
@@ -14,11 +14,12 @@ EIGHT = np.ones((3, 3), int)
 def label(classes, cuts=(), probability=None, num_classes=3):
     """Labels a map in bands: `(objects, final, final labels of the map, bands)`."""
     labeler = BandLabeler(num_classes)
-    bands = list(itertools.pairwise([0, *cuts, len(classes)]))
-    provisional = [
-        labeler.add(classes[top:bottom], None if probability is None else probability[top:bottom])
-        for top, bottom in bands
-    ]
+    bands, provisional = [], []
+    for top, bottom in itertools.pairwise([0, *cuts, len(classes)]):
+        weights = None if probability is None else probability[top:bottom]
+        band, labels = label_band(classes[top:bottom], weights, num_classes)
+        bands.append((top, bottom, labeler.add(band)))
+        provisional.append(np.where(labels > 0, labels + bands[-1][2], 0))
     objects, final = labeler.finish()
     return objects, final, final[np.concatenate(provisional)], bands
 
@@ -199,7 +200,7 @@ def test_the_order_and_the_labels_do_not_depend_on_the_bands():
     for bands in ([4], [1, 3], [2, 2], [1, 1, 1, 1]):
         labeler, top = BandLabeler(num_classes=2), 0
         for height in bands:
-            labeler.add(classes[top : top + height])
+            labeler.add(label_band(classes[top : top + height])[0])
             top += height
         objects, _ = labeler.finish()
         assert objects.boxes.tolist() == [[0, 10, 1, 11], [1, 0, 2, 1]]

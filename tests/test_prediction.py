@@ -1,7 +1,6 @@
 """prediction: a scan comes back whole from its tiles, and the files say what the maps say. Fakes instead of models."""
 
 import csv
-import itertools
 import tracemalloc
 
 import cv2
@@ -12,10 +11,10 @@ import tifffile
 from plankton_keras.config import PredictConfig
 from plankton_keras.prediction import (
     OBJECT_COLUMNS,
+    batches_of,
     draw_overlay,
     likeliest,
     object_rows,
-    predict_row,
     predict_scan,
     rows_of,
     write_prediction,
@@ -168,7 +167,9 @@ def test_the_rows_of_the_scan_are_read_once_for_a_row_of_tiles():
 
     scan = Counting("a", random_scan(128, 900))
     row = tile_rows(128, 900, (128, 128), 16)[0]
-    assert len(list(predict_row(scan, row, gray_as_probability, 2))) == len(row) > 5
+    batches = list(batches_of(scan, [row], config_of(batch_size=2)))
+    assert [tile for tiles, _ in batches for tile in tiles] == row
+    assert len(row) > 5
     assert scan.reads == 1
 
 
@@ -207,19 +208,17 @@ def test_an_empty_and_a_full_scan(level):
     assert prediction.classes.min() == prediction.classes.max() == (level > 0)
 
 
-def test_progress_grows_to_all_pixels_and_bands_cover_the_rows():
+def test_progress_grows_to_all_pixels():
     calls = []
-    prediction = predict(random_scan(300, 200), progress=lambda *call: calls.append(call))
-    assert [done for done, _ in calls] == [bottom * 200 for _, bottom in prediction.bands]
-    assert calls[-1] == (60_000, 60_000)
-    edges = [0, *(bottom for _, bottom in prediction.bands)]
-    assert prediction.bands == list(itertools.pairwise(edges))
+    predict(random_scan(300, 200), config_of(batch_size=1), progress=lambda *call: calls.append(call))
+    # 3 rows of 2 tiles.
+    assert calls == [(10_000 * done, 60_000) for done in range(1, 7)]
 
 
 def test_a_tall_scan_takes_no_more_memory_than_a_short_one():
     # The maps lie in memory-mapped files, which tracemalloc does not count; nor the scan, which is made before.
     peaks = []
-    for height in (1000, 8000):
+    for height in (4000, 12_000):
         pixels = np.zeros((height, 600), np.uint8)
         pixels[50:90, 50:90] = 255
         tracemalloc.start()

@@ -6,7 +6,9 @@ instead of a stateful generator, so that batches can be made in parallel and a r
 
 from dataclasses import dataclass
 
+import cv2
 import keras_cv
+import numpy as np
 import tensorflow as tf
 
 
@@ -81,7 +83,7 @@ class RandomGeometry(_SeededLayer):
         self.window, self.fill = window, fill
 
     def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
-        """Draws the eight parameters of the map from window to patch: `(batch, 8)`."""
+        """Draws the six parameters of the map from window to patch: `(batch, 6)`."""
         seed, strength = tf.cast(labels[0], tf.int32), self.strength
         one = (batch_size,)
         angle = _uniform(seed, 0, one, -strength.degrees, strength.degrees) * (3.14159265 / 180)
@@ -96,7 +98,7 @@ class RandomGeometry(_SeededLayer):
         row, column = self._centers(images, seed)
         middle = (self.window - 1) / 2
         left, top = column - (a + b) * middle, row - (c + d) * middle
-        return tf.stack([a, b, left, c, d, top, tf.zeros(one), tf.zeros(one)], axis=1)
+        return tf.stack([a, b, left, c, d, top], axis=1)
 
     def _centers(self, images, seed):
         """Chooses the centre of each window in pixels of the patch: rows and columns, `(batch,)` each."""
@@ -118,22 +120,43 @@ class RandomGeometry(_SeededLayer):
         return center[0], center[1]
 
     def _resample(self, images, transformations, interpolation):
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=images,
-            transforms=transformations,
-            output_shape=(self.window, self.window),
-            fill_value=self.fill or 0.0,
-            interpolation=interpolation,
-            fill_mode="REFLECT" if self.fill is None else "CONSTANT",
+        # OpenCV's resampling is twice as fast as TensorFlow's, and lets other threads run meanwhile.
+        warped = tf.numpy_function(
+            lambda *arrays: _warp(*arrays, self.window, interpolation, self.fill),
+            (images, transformations),
+            images.dtype,
+            # Else `tf.data` would make one batch after the other, for fear of another order.
+            stateful=False,
         )
+        return tf.ensure_shape(warped, (images.shape[0], self.window, self.window, 1))
 
     def augment_images(self, images, transformations, **kwargs):
         """Resamples bilinearly."""
-        return self._resample(images, transformations, "BILINEAR")
+        return self._resample(images, transformations, cv2.INTER_LINEAR)
 
     def augment_segmentation_masks(self, segmentation_masks, transformations, **kwargs):
         """Resamples by nearest neighbour, so that no new value appears."""
-        return self._resample(segmentation_masks, transformations, "NEAREST")
+        return self._resample(segmentation_masks, transformations, cv2.INTER_NEAREST)
+
+
+def _warp(images, transformations, window, interpolation, fill):
+    """Resamples each image by its own map.
+
+    Args:
+        images: float32 `(batch, size, size, 1)`.
+        transformations: float32 `(batch, 6)`: the map from a pixel `(x, y)` of the window to one of the image.
+        window: Side of the window in pixels.
+        interpolation: OpenCV's number of it.
+        fill: As for `RandomGeometry`.
+
+    Returns:
+        float32 `(batch, window, window, 1)`.
+    """
+    border = {"borderMode": cv2.BORDER_REFLECT} if fill is None else {"borderValue": fill}
+    warped = np.empty((len(images), window, window, 1), images.dtype)
+    for image, matrix, out in zip(images, transformations.reshape(-1, 2, 3), warped, strict=True):
+        cv2.warpAffine(image, matrix, (window, window), out, interpolation | cv2.WARP_INVERSE_MAP, **border)
+    return warped
 
 
 class RandomPhotometry(_SeededLayer):
