@@ -20,7 +20,7 @@ REDUCTION = 8
 GROUND_WINDOW = 101
 # Of the reduced scan too: what is smaller does not count in the light that is drawn on beyond the edge.
 EDGE_WINDOW = 15
-BAND = 512
+BAND = 256
 DARKNESS = 0.95
 # How dark a pixel is, in steps of the local ground's gray level: 0 as bright, STEPS black.
 STEPS = 250
@@ -50,13 +50,11 @@ class LocalGround:
 
     def read(self, window):
         """Gives the ground in a window: float32 `(height, width)`, gray levels."""
-        axes = []
-        for start, stop, size in zip(
-            (window.top, window.left), (window.bottom, window.right), self.small.shape, strict=True
-        ):
-            places = (np.arange(start, stop) + 0.5) / REDUCTION - 0.5
-            axes.append(np.clip(places, 0, size - 1).astype(np.float32))
-        return cv2.remap(self.small, *np.meshgrid(axes[1], axes[0]), cv2.INTER_LINEAR).astype(np.float32)
+        # From the middle of a pixel of the scan to the middle of one of the reduced scan.
+        places = [(start + 0.5) / REDUCTION - 0.5 for start in (window.left, window.top)]
+        matrix = np.array([[1 / REDUCTION, 0, places[0]], [0, 1 / REDUCTION, places[1]]])
+        size, how = (window.width, window.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(self.small, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     def whitened(self, window):
         """Reads a window of the scan with the ground at 255: uint8 `(height, width)`."""
@@ -194,8 +192,8 @@ def bands_of(height):
 
     Example:
 
-    >>> bands_of(1300)
-    [(0, 512), (512, 1024), (1024, 1300)]
+    >>> bands_of(600)
+    [(0, 256), (256, 512), (512, 600)]
     """
     return [(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 

@@ -230,10 +230,10 @@ class PredictConfig(Config):
     command = "predict"
 
     tile: int = setting(
-        2048, "Largest side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE
+        1536, "Largest side of the windows computed at once in pixels.", low=128, high=8192, multiple=STRIDE
     )
     context: int = setting(64, "Pixels that a window sees beyond what it owns.", low=0, high=2048)
-    batch_size: int = setting(0, "Windows a call; 0 is as many as have the pixels of one of --tile.", low=0)
+    batch_size: int = setting(0, "Windows a call; 0 is as many as have half the pixels of one of --tile.", low=0)
     threshold: float | None = setting(
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
     )
@@ -254,7 +254,7 @@ class PredictConfig(Config):
         Example:
 
         >>> [PredictConfig().for_classes(count).tile for count in (2, 16, 62)]
-        [2048, 2048, 1024]
+        [1536, 1536, 1024]
         """
         largest = STRIDE * int((PROBABILITIES / num_classes) ** 0.5 / STRIDE)
         return dataclasses.replace(self, tile=min(self.tile, max(largest, STRIDE * -(-8 * self.context // STRIDE))))

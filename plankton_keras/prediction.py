@@ -18,6 +18,7 @@ import tifffile
 from plankton_keras.candidates import bands_of
 from plankton_keras.config import STRIDE
 from plankton_keras.files import scratch, whole_file
+from plankton_keras.images import PNG
 from plankton_keras.objects import BandLabeler, Objects, erase, keep_large, label_band
 from plankton_keras.scans import read_padded
 from plankton_keras.taxa import color_of
@@ -162,7 +163,7 @@ def batches_of(scan, rows, config):
     tiles, images = [], []
     for row in filter(None, rows):
         first = row[0].read
-        size = config.batch_size or max(1, config.tile**2 // (first.height * first.width))
+        size = config.batch_size or max(1, config.tile**2 // (2 * first.height * first.width))
         band = read_padded(scan, Window(first.top, 0, first.height, max(scan.width, first.width)))
         for tile in row:
             tiles.append(tile)
@@ -223,7 +224,7 @@ def write_prediction(folder, scan, prediction, class_names, probabilities=False)
         The names of the files.
     """
     writers = {
-        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, (cv2.IMWRITE_PNG_COMPRESSION, 1)),
+        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, PNG),
         "overlay.jpg": lambda path: cv2.imwrite(
             str(path), draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88)
         ),

@@ -131,8 +131,8 @@ def test_the_ground_of_a_black_scan_is_no_candidate():
 
 def test_bands_cover_the_height():
     assert bands_of(5) == [(0, 5)]
-    assert bands_of(512) == [(0, 512)]
-    assert bands_of(513) == [(0, 512), (512, 513)]
+    assert bands_of(256) == [(0, 256)]
+    assert bands_of(257) == [(0, 256), (256, 257)]
 
 
 def test_what_is_dark_and_large_enough_is_found_and_specks_are_not():

@@ -237,5 +237,5 @@ def test_many_classes_are_computed_in_smaller_windows():
     assert PredictConfig().for_classes(62) == PredictConfig(tile=1024)
     assert PredictConfig(tile=512).for_classes(62) == PredictConfig(tile=512)
     # Never less than eight times the context, or most of a window would not count.
-    assert PredictConfig(context=200).for_classes(62).tile == 1600
-    assert PredictConfig(context=512).for_classes(62).tile == 2048
+    assert PredictConfig(tile=2048, context=200).for_classes(62).tile == 1600
+    assert PredictConfig(tile=2048, context=512).for_classes(62).tile == 2048

@@ -16,7 +16,7 @@ from plankton_keras.tiles import Window
 from plankton_keras.weighing import best_edge, best_threshold, fit_weights
 
 ALONE = Weights.alone(16)
-LN3, LN4 = np.log([3, 4])
+LN1_5, LN4, LN9 = np.log([1.5, 4, 9])
 # Rows and columns 49 to 80 are dark: the mean of 3 x 3 pixels reaches one further.
 SQUARE = (50, 50, 80, 80, 40)
 BESIDE = (50, 150, 80, 180, 100)
@@ -54,7 +54,7 @@ def by_darkness(images, sides):
 
 def unsure(images, sides):
     """A fake judge that thinks likewise, but not quite so."""
-    return np.where(by_darkness(images, sides) > 0.5, np.float32(0.7), np.float32(0.3))
+    return np.where(by_darkness(images, sides) > 0.5, np.float32(0.6), np.float32(0.4))
 
 
 def test_log_odds_are_symmetric_grow_and_are_kept_within_those_of_1_and_254():
@@ -116,7 +116,7 @@ def test_a_candidate_reaches_into_a_window_that_has_a_pixel_of_its_box():
 
 
 def test_the_evidence_of_a_candidate_in_two_bands_by_hand():
-    evidence = evidence_of(drawn(SQUARE, BESIDE, APART), [[0.25, 0.75], [0.75, 0.25], [0.1, 0.9]], places=(57,))
+    evidence = evidence_of(drawn(SQUARE, BESIDE, APART), [[0.4, 0.6], [0.6, 0.4], [0.1, 0.9]], places=(57,))
     probability = np.full((200, 300), 51, np.uint8)
     probability[57:, :100] = 204
     rows = list(evidence.over_bands(probability, lambda *row: row))
@@ -125,14 +125,14 @@ def test_the_evidence_of_a_candidate_in_two_bands_by_hand():
         inside = labels[labels > 0]
         assert (found.shape, found.dtype) == ((len(inside), 3), np.float32)
         # 8 rows of -ln 4 and 24 of ln 4; the second has -ln 4 throughout; of the third the judge is sure.
-        assert found[inside == 1] == pytest.approx(np.tile([pixel, LN4 / 2, LN3], (np.sum(inside == 1), 1)))
-        assert found[inside == 2] == pytest.approx(np.tile([-LN4, -LN4, -LN3], (np.sum(inside == 2), 1)))
-        assert found[inside == 3] == pytest.approx(np.tile([0, 0, 2 * LN3], (np.sum(inside == 3), 1)))
+        assert found[inside == 1] == pytest.approx(np.tile([pixel, LN4 / 2, LN1_5], (np.sum(inside == 1), 1)))
+        assert found[inside == 2] == pytest.approx(np.tile([-LN4, -LN4, -LN1_5], (np.sum(inside == 2), 1)))
+        assert found[inside == 3] == pytest.approx(np.tile([0, 0, LN9], (np.sum(inside == 3), 1)))
 
 
 @pytest.mark.parametrize("places", [(), (57, 100)])
 def test_the_pixel_alone_keeps_the_network_inside_candidates_and_finds_nothing_outside(places):
-    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.3, 0.7], [0.7, 0.3]], places)
+    evidence = evidence_of(drawn(SQUARE, BESIDE), [[0.4, 0.6], [0.6, 0.4]], places)
     probability = np.random.default_rng(0).integers(0, 256, (200, 300), np.uint8)
     # The log-odds are kept within those of 1 and 254.
     expected = np.where(labels_of(evidence) > 0, probability.clip(1, 254), 0)
@@ -153,8 +153,8 @@ def test_the_judge_alone_gives_each_candidate_its_probability_and_likeliest_clas
 
 def test_all_evidence_is_added_by_its_weights():
     weights = replace(ALONE, pixel=0.5, mean=0.25, object=-1.0, bias=LN4)
-    # In doubt: 1.75 ln 4 - ln 3, and 255 / (1 + 3 / 4 ** 1.75) = 201.6. Sure: ln 4 - ln 9, 255 / (1 + 9 / 4) = 78.5.
-    for word, expected in ((0.75, 202), (0.9, 78)):
+    # In doubt 1.75 ln 4 - ln 1.5, and 255 / (1 + 1.5 / 4 ** 1.75) = 225.1; sure ln 4 - ln 9, and 255 / (1 + 9 / 4) = 78.5.
+    for word, expected in ((0.6, 225), (0.9, 78)):
         evidence, probability = evidence_of(drawn(SQUARE), [[1 - word, word]]), np.full((200, 300), 204, np.uint8)
         evidence.apply(weights, np.zeros_like(probability), probability)
         assert set(np.unique(probability)) == {0, expected}
@@ -203,7 +203,7 @@ def seen(judge_right, network_right, seed):
     living = rng.permutation(np.arange(48) % 2 == 0)
     places = itertools.product(range(10, 250, 40), range(10, 330, 40))
     scan = drawn(*((top, left, top + 20, left + 20, 40) for top, left in places), height=260, width=330)
-    word = np.where(living, 0.7, 0.3) if judge_right else rng.uniform(0.25, 0.75, 48)
+    word = np.where(living, 0.6, 0.4) if judge_right else rng.uniform(0.35, 0.65, 48)
     evidence = evidence_of(scan, np.stack([1 - word, word], axis=1), places=(101,))
     truth = np.concatenate([[0], living]).astype(np.uint8)[labels_of(evidence)]
     probability = np.where(truth > 0, 200, 55) + rng.integers(-50, 51, truth.shape)
@@ -328,7 +328,7 @@ def test_what_the_judge_calls_not_living_vanishes_and_the_living_is_found_whole(
 
 @pytest.mark.parametrize(("tile", "context", "batch_size"), [(128, 0, 1), (128, 40, 3), (192, 16, 2)])
 def test_the_result_does_not_depend_on_the_tiles(tile, context, batch_size):
-    judge = Judge(unsure, replace(ALONE, pixel=0.4, mean=0.3, object=0.5, bias=-0.1))
+    judge = Judge(unsure, replace(ALONE, pixel=0.4, mean=0.3, object=0.5, bias=-0.2))
     scan = drawn(SQUARE, BESIDE, (90, 20, 140, 280, 30), (30, 100, 190, 110, 50), (170, 200, 195, 230, 100))
     expected = predict(scan, judge, tile=512)
     assert len(expected.objects) == 2

@@ -4,12 +4,16 @@ The only file that knows KerasCV. The layers are KerasCV's own kind, but draw fr
 instead of a stateful generator, so that batches can be made in parallel and a resumed run sees the very same ones.
 """
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import keras_cv
 import numpy as np
 import tensorflow as tf
+
+# Normal numbers drawn once, from which the noise of every image is a run.
+NORMALS = 2**22
 
 
 @dataclass(frozen=True)
@@ -184,17 +188,20 @@ class RandomPhotometry(_SeededLayer):
         one = (tf.shape(images)[0], 1, 1, 1)
         if strength.blur:
             share = _uniform(seed, 10, one, 0.0, strength.blur)
-            images += share * (_blurred(images) - images)
+            blurred = tf.numpy_function(_blurred, (images,), tf.float32, stateful=False)
+            images += share * (tf.ensure_shape(blurred, images.shape) - images)
         contrast = 1 + _uniform(seed, 11, one, -strength.contrast, strength.contrast)
         if self.fill is None:
             mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
             brightness = _uniform(seed, 12, one, -strength.brightness, strength.brightness)
-            images = (images - mean) * contrast + mean + brightness
+            images = (images - mean) * contrast + (mean + brightness)
         else:
             images = (images - self.fill) * contrast + self.fill
         if strength.noise:
             sigma = _uniform(seed, 13, one, 0.0, strength.noise)
-            images += sigma * tf.random.stateless_normal(tf.shape(images), seed=tf.random.fold_in(seed, 14))
+            starts = _uniform(seed, 14, (tf.shape(images)[0],), 0.0, 1.0)
+            noise = tf.numpy_function(_noise, (starts, tf.shape(images)), tf.float32, stateful=False)
+            images += sigma * tf.ensure_shape(noise, images.shape)
         return tf.clip_by_value(images, 0.0, 255.0)
 
     def augment_segmentation_masks(self, segmentation_masks, transformations, **kwargs):
@@ -204,10 +211,21 @@ class RandomPhotometry(_SeededLayer):
 
 def _blurred(images):
     """Blurs by the binomial kernel 1 4 6 4 1 in both directions, mirrored at the edges."""
-    line = tf.constant([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    kernel = tf.reshape(line[:, None] * line[None], (5, 5, 1, 1))
-    padded = tf.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), "REFLECT")
-    return tf.nn.conv2d(padded, kernel, 1, "VALID")
+    line = np.array([1, 4, 6, 4, 1], np.float32) / 16
+    return np.stack([cv2.sepFilter2D(image, -1, line, line)[..., None] for image in images])
+
+
+@functools.cache
+def _normals():
+    """Draws what all noise is taken from: drawing it anew for each image would take as long as all else together."""
+    return np.random.default_rng(0).standard_normal(NORMALS, np.float32)
+
+
+def _noise(starts, shape):
+    """Takes normal noise of a shape `(batch, ...)`; where each image's begins, 0..1, comes from the seed."""
+    size = int(np.prod(shape[1:]))
+    places = (starts * max(NORMALS - size, 1)).astype(int)
+    return np.stack([np.resize(_normals()[place : place + size], shape[1:]) for place in places])
 
 
 def augmenter(strength_name, window, fill=None):
