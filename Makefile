@@ -3,9 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= plankton-demo
+BENCH_VENV := .venv-bench
+# What `make bench` measures, and with which options.
+RUN ?= $(DEMO)/run
+SCANS ?= $(DEMO)/scans
+BENCH ?= --json bench.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs format clean
+.PHONY: help demo bench test test-all check docs format clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +22,17 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 
 demo: $(VENV)/installed  ## Run the whole chain on synthetic scans, into the folder DEMO.
 	$(BIN)/plankton demo $(DEMO)
+
+$(BENCH_VENV)/installed: benchmarks/requirements.txt
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(DEMO)/run/metrics.json: | $(VENV)/installed
+	$(BIN)/plankton demo $(DEMO)
+
+bench: $(VENV)/installed $(BENCH_VENV)/installed $(RUN)/metrics.json  ## Measure beside torch, MONAI and albumentations.
+	$(BIN)/python benchmarks/bench.py --peers $(BENCH_VENV)/bin/python --run $(RUN) --scans $(SCANS) $(BENCH)
 
 test: $(VENV)/installed  ## Run the tests that take less than 10 minutes.
 	$(BIN)/python -m pytest -m 'not slow'
@@ -36,5 +52,5 @@ format: $(VENV)/installed  ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## Remove the environment and the demo.
-	rm -rf $(VENV) $(DEMO)
+clean:  ## Remove the environments and the demo.
+	rm -rf $(VENV) $(BENCH_VENV) $(DEMO)

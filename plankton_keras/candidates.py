@@ -132,26 +132,6 @@ class Candidates:
 
         return in_order(of_band, zip(self.bands, self.before, strict=True))
 
-    def owners(self, read_truth, num_classes):
-        """Gives the class that most pixels of each candidate have.
-
-        Args:
-            read_truth: Function of a `Window` to uint8 class indices `(height, width)`.
-            num_classes: Number of classes.
-
-        Returns:
-            int64 `(candidates,)`, class indices.
-        """
-        size = (len(self.objects) + 1) * num_classes
-
-        def count(top, bottom, labels):
-            truth = read_truth(Window(top, 0, bottom - top, labels.shape[1]))
-            inside = np.flatnonzero(labels)
-            pairs = labels.ravel()[inside].astype(np.int64) * num_classes + truth.ravel()[inside]
-            return np.bincount(pairs, minlength=size)
-
-        return sum(self.over_bands(count)).reshape(-1, num_classes)[1:].argmax(axis=1)
-
     def vignettes(self, size):
         """Cuts each candidate out, alone and whole, with the ground at 255.
 
@@ -210,13 +190,46 @@ def find_candidates(scan, bands, darkness=DARKNESS, min_area=MIN_AREA):
     Returns:
         The `Candidates`.
     """
+    return _find(scan, bands, darkness, min_area)[0]
+
+
+def find_owned(scan, bands, read_truth, num_classes):
+    """Finds candidates and the class that most pixels of each have, while its pixels are at hand.
+
+    Args:
+        scan: As for `find_candidates`.
+        bands: As for `find_candidates`.
+        read_truth: Function of a `Window` and bool `(height, width)` to the class indices of the pixels so marked.
+        num_classes: Number of classes.
+
+    Returns:
+        `(candidates, owners)`: the `Candidates`, and int64 `(candidates,)`, class indices.
+    """
+
+    def votes(window, inside, labels):
+        pairs = labels * num_classes + read_truth(window, inside)
+        counts = np.bincount(pairs, minlength=(labels.max(initial=0) + 1) * num_classes)
+        return counts.reshape(-1, num_classes)[1:]
+
+    candidates, each = _find(scan, bands, DARKNESS, MIN_AREA, votes)
+    counts = np.zeros((len(candidates.objects) + 1, num_classes), np.int64)
+    np.add.at(counts, candidates.final[1:], np.concatenate(each))
+    return candidates, counts[1:].argmax(axis=1)
+
+
+def _find(scan, bands, darkness, min_area, look=lambda *_: None):
+    """Finds candidates; gives them and what a look at the dark pixels of each band gave."""
     ground, dark, labeler = LocalGround(scan), scratch(scan.height, scan.width), BandLabeler(num_classes=2)
 
     def mark(band):
         top, bottom = band
-        dark[top:bottom] = ground.dark(Window(top, 0, bottom - top, scan.width), darkness)
-        return label_band((dark[top:bottom] > 0).astype(np.uint8))[0]
+        window = Window(top, 0, bottom - top, scan.width)
+        dark[top:bottom] = depth = ground.dark(window, darkness)
+        inside = depth > 0
+        found, labels = label_band(inside.astype(np.uint8))
+        return found, look(window, inside, labels[inside])
 
-    before = [labeler.add(band) for band in in_order(mark, bands)]
+    found, looks = zip(*in_order(mark, bands), strict=True)
+    before = [labeler.add(each) for each in found]
     objects, final = keep_large(*labeler.finish(), min_area)
-    return Candidates(ground, dark, objects, list(bands), before, final)
+    return Candidates(ground, dark, objects, list(bands), before, final), looks

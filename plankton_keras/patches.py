@@ -129,10 +129,19 @@ def lookup_table(target, ids, path):
             "ids that the class table lists.",
             "add them to taxa.csv (or to the file of --target).",
         )
-    table = np.zeros(MAX_ID + 1, np.uint8)
-    for mask_id in ids:
-        table[mask_id] = target.class_of(mask_id)
-    return table
+    return class_table(target)
+
+
+def class_table(target):
+    """Makes the same table before it is known which ids the mask has.
+
+    Args:
+        target: A `taxa.Target`.
+
+    Returns:
+        uint8 `(65536,)`: class index by id, 0 where an id has no class.
+    """
+    return np.array([target.class_of(mask_id) or 0 for mask_id in range(MAX_ID + 1)], np.uint8)
 
 
 def windows_of(height, width, size):
@@ -182,19 +191,28 @@ def cut_row(scan, mask, windows, table):
         windows: Windows with the same `top`, from left to right.
         table: uint8 `(65536,)`, class index by id.
 
-    Yields:
-        `(patch, has_object)` for each window; `has_object` says whether any id in it is not 0.
+    Returns:
+        `(ids, cut)`: the ids that stand in the row, a set, and `(patch, has_object)` for each window; `has_object` says
+        whether any id in it is not 0.
     """
     height, width = min(windows[0].height, scan.height), scan.width
     band = Window(windows[0].top, 0, height, width)
     image, ids = scan.read(band), mask.read(band)
+    # Most pixels are ground: what is looked up and counted is the others.
+    inside = ids > 0
+    others = ids[inside]
+    classes = np.full(ids.shape, table[0])
+    classes[inside] = table[others]
+    found = set(np.flatnonzero(np.bincount(others)).tolist()) | ({0} if len(others) < ids.size else set())
     # A scan smaller than a patch is padded by reflection, as prediction does.
     pad = [(0, max(0, windows[0].height - height)), (0, max(0, windows[0].width - width))]
     if any(after for _, after in pad):
-        image, ids = np.pad(image, pad, mode="symmetric"), np.pad(ids, pad, mode="symmetric")
-    for window in windows:
-        columns = slice(window.left, window.right)
-        yield Patch(scan.stem, window, image[:, columns], table[ids[:, columns]]), bool(ids[:, columns].any())
+        image, classes, inside = (np.pad(each, pad, mode="symmetric") for each in (image, classes, inside))
+    columns = [slice(window.left, window.right) for window in windows]
+    return found, [
+        (Patch(scan.stem, window, image[:, part], classes[:, part]), bool(inside[:, part].any()))
+        for window, part in zip(windows, columns, strict=True)
+    ]
 
 
 def count_objects(masks):

@@ -22,7 +22,7 @@ from plankton_keras.images import PNG
 from plankton_keras.objects import BandLabeler, Objects, erase, keep_large, label_band
 from plankton_keras.scans import read_padded
 from plankton_keras.taxa import color_of
-from plankton_keras.threads import in_order
+from plankton_keras.threads import ahead, in_order
 from plankton_keras.tiles import Window, fitting, tile_rows
 
 OVERLAY_SIDE = 4096
@@ -189,17 +189,14 @@ def map_tiles(scan, rows, probabilities, function, config, progress=None):
     Returns:
         List of what the function gave.
     """
-    batches, found, total, done = batches_of(scan, rows, config), [], sum(map(len, rows)), 0
-    pixels = scan.height * scan.width
+    found, using, done = [], None, 0
+    total, pixels = sum(map(len, rows)), scan.height * scan.width
 
     def use(tiles, results):
         return [function(tile, result) for tile, result in zip(tiles, results, strict=True)]
 
-    with ThreadPoolExecutor(2) as pool:
-        coming, using = pool.submit(next, batches, None), None
-        while batch := coming.result():
-            tiles, images = batch
-            coming = pool.submit(next, batches, None)
+    with ThreadPoolExecutor(1) as pool:
+        for tiles, images in ahead(batches_of(scan, rows, config)):
             results = probabilities(images)
             found += using.result() if using else []
             using = pool.submit(use, tiles, results)

@@ -145,7 +145,7 @@ class Mask(_Opened):
                     f"{self.path} is a coloured mask.", "ids as gray levels.", "convert its colours to ids."
                 )
             pixels = pixels[..., 0]
-        return pixels.astype(np.uint16)
+        return pixels.astype(np.uint16, copy=False)
 
     def ids(self):
         """Counts the pixels of each id.

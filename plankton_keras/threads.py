@@ -5,10 +5,31 @@ import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+# The threads that this process may have at most, once `limit` was called.
+_LIMIT = []
+
 
 def cores():
     """Gives the number of cores that this process may use."""
+    if _LIMIT:
+        return _LIMIT[-1]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit(count):
+    """Bounds the threads of this process, those of OpenCV and of TensorFlow included.
+
+    To be called before TensorFlow is imported, which reads its bounds only then; later calls bound the others.
+
+    Args:
+        count: Number of threads, at least 1.
+    """
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = str(count)
+    _LIMIT[:] = [count]
+    import cv2
+
+    cv2.setNumThreads(count)
 
 
 def in_order(function, items):
@@ -33,3 +54,25 @@ def in_order(function, items):
         while waiting:
             yield waiting.popleft().result()
             waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+
+
+def ahead(items):
+    """Advances items by a thread of its own, one ahead of who takes them.
+
+    Args:
+        items: Iterable, such as a generator that reads.
+
+    Yields:
+        The items.
+
+    Example:
+
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    items, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item

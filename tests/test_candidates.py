@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from plankton_keras.candidates import LocalGround, bands_of, find_candidates
+from plankton_keras.candidates import LocalGround, bands_of, find_candidates, find_owned
 from plankton_keras.scans import ArrayScan
 from plankton_keras.tiles import Window
 
@@ -196,13 +196,14 @@ def test_the_labels_of_the_bands_agree_with_the_objects(places):
 
 @pytest.mark.parametrize("places", [(), (60, 215)])
 def test_the_owner_of_a_candidate_is_the_class_of_most_of_its_pixels_class_0_too(places):
-    candidates = find(drawn((50, 50, 80, 80, 40), (200, 50, 230, 80, 40), (200, 200, 230, 230, 40)), places)
+    scan = ArrayScan("a", drawn((50, 50, 80, 80, 40), (200, 50, 230, 80, 40), (200, 200, 230, 230, 40)))
     truth = np.zeros((300, 300), np.uint8)
     # Of 32 columns from 49 on: 20 of class 1 and 12 of class 2; then 15 of class 1 and 17 of class 0; then all class 2.
     truth[49:81, 49:69], truth[49:81, 69:81] = 1, 2
     truth[199:231, 49:64] = 1
     truth[190:240, 190:240] = 2
-    assert candidates.owners(lambda window: truth[window.slices], 3).tolist() == [1, 0, 2]
+    _, owners = find_owned(scan, cut(300, *places), lambda window, inside: truth[window.slices][inside], 3)
+    assert owners.tolist() == [1, 0, 2]
 
 
 def test_a_vignette_shows_its_candidate_alone():
@@ -250,5 +251,8 @@ def test_a_scan_without_candidates_has_no_vignettes_and_no_owners():
     candidates = find(drawn(), (100,))
     images, sides = candidates.vignettes(16)
     assert (len(candidates.objects), images.shape, sides.shape) == (0, (0, 16, 16, 1), (0, 1))
-    assert candidates.owners(lambda window: np.zeros((window.height, window.width), np.uint8), 2).tolist() == []
+    _, owners = find_owned(
+        ArrayScan("a", drawn()), cut(300, 100), lambda _, inside: np.zeros(inside.sum(), np.uint8), 2
+    )
+    assert owners.tolist() == []
     assert not label_map(candidates).any()

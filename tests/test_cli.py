@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -20,6 +21,11 @@ def run(*words, code=0):
     if result.exit_code != code:
         raise AssertionError(f"exit code {result.exit_code}\n{result.output}\n{result.exception!r}")
     return result
+
+
+def content(folder):
+    """Bytes by name, of all that does not say how long it took."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +219,40 @@ def test_predict_keeps_the_good_scans_and_lists_the_bad(chain, tiny_scans, tmp_p
     assert [entry["scan"] for entry in said["scans"]] == ["d"]
     assert said["failed"][0]["error"] == f"{bad} is no image: it starts with b'no image'."
     assert json.loads((tmp_path / "p" / "prediction.json").read_text())["status"] == "failed"
+
+
+def test_two_workers_write_the_bytes_of_one_and_list_what_is_bad_as_one_does(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = ("make-tfrecords", tiny_scans, "--patch-size", 64, "--quiet", "--workers", 2)
+    run(*words, "--out", tmp_path / "records")
+    assert content(tmp_path / "records") == content(folder / "records")
+    bad = tmp_path / "bad_scan.png"
+    bad.write_bytes(b"no image at all")
+    said = [
+        json.loads(
+            run("predict", folder / "run", bad, tiny_scans, "--out", out, *more, "--json", "--quiet", code=3).stdout
+        )
+        for out, more in ((tmp_path / "1", ()), (tmp_path / "2", ("--workers", 2)))
+    ]
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+    assert [scan["scan"] for scan in said[1]["scans"]] == ["a", "b", "c", "d"]
+    assert said[0]["failed"] == said[1]["failed"]
+
+
+def test_records_of_a_folder_with_a_bad_mask_are_completed_once_it_is_mended(tiny_scans, tiny_records, tmp_path):
+    scans, words = (
+        tmp_path / "scans",
+        ("make-tfrecords", tmp_path / "scans", "--out", tmp_path / "r", "--patch-size", 64),
+    )
+    shutil.copytree(tiny_scans, scans)
+    mask = scans / "train" / "a_mask.png.ppm"
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:1000])
+    assert f"{mask} is cut off" in run(*words, code=3).stderr
+    assert sorted(path.stem for path in (tmp_path / "r" / ".spools").glob("*-*.json")) == ["test-d", "train-b", "val-c"]
+    mask.write_bytes(whole)
+    run(*words, "--resume")
+    assert (tmp_path / "r" / "manifest.json").is_file()
 
 
 def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scans, tmp_path):

@@ -153,7 +153,8 @@ def test_the_judge_alone_gives_each_candidate_its_probability_and_likeliest_clas
 
 def test_all_evidence_is_added_by_its_weights():
     weights = replace(ALONE, pixel=0.5, mean=0.25, object=-1.0, bias=LN4)
-    # In doubt 1.75 ln 4 - ln 1.5, and 255 / (1 + 1.5 / 4 ** 1.75) = 225.1; sure ln 4 - ln 9, and 255 / (1 + 9 / 4) = 78.5.
+    # In doubt 1.75 ln 4 - ln 1.5, and 255 / (1 + 1.5 / 4 ** 1.75) = 225.1.
+    # Sure ln 4 - ln 9, and 255 / (1 + 9 / 4) = 78.5.
     for word, expected in ((0.6, 225), (0.9, 78)):
         evidence, probability = evidence_of(drawn(SQUARE), [[1 - word, word]]), np.full((200, 300), 204, np.uint8)
         evidence.apply(weights, np.zeros_like(probability), probability)

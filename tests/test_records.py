@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from plankton_keras.cluster import HERE, Crew
 from plankton_keras.config import RecordsConfig
-from plankton_keras.data import records
+from plankton_keras.data import records, spools
 from plankton_keras.data.codec import decode, encode
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.pairs import find_pairs
-from plankton_keras.patches import Patch
+from plankton_keras.patches import Patch, windows_of
 from plankton_keras.scans import open_pair
 from plankton_keras.taxa import Target, living_target
 from plankton_keras.tiles import Window
@@ -22,9 +23,9 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def write(scans, out, workers=1, config=CONFIG):
+def write(scans, out, crew=HERE, config=CONFIG):
     out.mkdir(parents=True, exist_ok=True)
-    return records.write_records(find_pairs(scans), TARGET, config, out, workers)
+    return records.write_records(find_pairs(scans), TARGET, config, out, crew)
 
 
 def test_write_then_read_gives_the_patches_back(tiny_scans, tiny_records):
@@ -54,7 +55,7 @@ def test_every_training_patch_with_an_object_is_kept_and_some_empty_ones(tiny_sc
     for pair in find_pairs(tiny_scans):
         if pair.split == "train":
             scan, mask = open_pair(pair)
-            for row in records.windows_of(scan.height, scan.width, 64):
+            for row in windows_of(scan.height, scan.width, 64):
                 for window in row:
                     (filled if mask.read(window).any() else empty).add((pair.stem, window))
     assert filled <= kept
@@ -62,26 +63,26 @@ def test_every_training_patch_with_an_object_is_kept_and_some_empty_ones(tiny_sc
 
 
 def test_the_bytes_depend_on_neither_workers_nor_repetition(tiny_scans, tiny_records, tmp_path):
-    write(tiny_scans, tmp_path / "three", workers=3)
+    write(tiny_scans, tmp_path / "three", Crew(workers=3))
     assert content(tmp_path / "three") == content(tiny_records)
 
 
 def test_an_interrupted_call_is_completed_to_the_same_bytes(tiny_scans, tiny_records, tmp_path, monkeypatch):
-    real, calls = records._spool_scan, []
+    real, calls = records.spool_scan, []
 
-    def dies_at_the_third(*args):
+    def dies_at_the_third(*args, **kwargs):
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(records, "_spool_scan", dies_at_the_third)
+    monkeypatch.setattr(records, "spool_scan", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         write(tiny_scans, tmp_path / "cut")
     assert not (tmp_path / "cut" / "manifest.json").exists()
     monkeypatch.undo()
     encoded = []
-    monkeypatch.setattr(records, "encode", lambda patch: encoded.append(patch.scan) or encode(patch))
+    monkeypatch.setattr(spools, "encode", lambda patch: encoded.append(patch.scan) or encode(patch))
     write(tiny_scans, tmp_path / "cut")
     assert set(encoded) == {pair.stem for pair in find_pairs(tiny_scans)[2:]}
     assert content(tmp_path / "cut") == content(tiny_records)

@@ -14,7 +14,7 @@ from plankton_keras.config import RecordsConfig
 @options.out_option
 @options.masks_option
 @options.config_options(RecordsConfig)
-@options.flags("workers", "dry_run", "resume", "overwrite", "json", "quiet")
+@options.flags("workers", "scheduler", "dry_run", "resume", "overwrite", "json", "quiet")
 def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """Slice scans and masks into patches, in sharded TFRecords.
 
@@ -27,10 +27,12 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """
     config = options.build_config(RecordsConfig, settings, config_file)
     output.prepare(flags.quiet)
+    from plankton_keras.cluster import Crew
     from plankton_keras.data.records import write_records
     from plankton_keras.files import claim_folder
     from plankton_keras.vignettes import is_vignette_folder
 
+    crew = Crew(flags.workers, flags.scheduler)
     if is_vignette_folder(scans):
         _write_vignettes(scans, out, config, flags)
         return
@@ -38,10 +40,11 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     if flags.dry_run:
         _say_cost(pairs, target, config, flags.json)
         return
+    crew.check()
     claim_folder(out, flags.overwrite, flags.resume)
     started = time.monotonic()
     progress = output.Progress("make-tfrecords", flags.quiet)
-    manifest = write_records(pairs, target, config, out, flags.workers, progress)
+    manifest = write_records(pairs, target, config, out, crew, progress)
     seconds = time.monotonic() - started
     pixels = sum(source.height * source.width for source in manifest.sources)
     result = {
@@ -75,6 +78,7 @@ def _write_vignettes(folder, out, config, flags):
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
     from plankton_keras.files import claim_folder
+    from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
     found = find_vignettes(folder, config.val_fraction)
@@ -90,7 +94,7 @@ def _write_vignettes(folder, out, config, flags):
     claim_folder(out, flags.overwrite, flags.resume)
     started = time.monotonic()
     progress = output.Progress("make-tfrecords", flags.quiet, unit=("vignettes", 1))
-    manifest = write_vignettes(found, living, config, out, flags.workers, progress)
+    manifest = write_vignettes(found, living, config, out, cores(), progress)
     for split, part in result["splits"].items():
         part["shards"] = len(manifest.splits[split])
     result.update(classes=classes, class_share=manifest.class_share, seconds=round(time.monotonic() - started, 1))

@@ -21,9 +21,12 @@ _FLAGS = {
     "workers": click.option(
         "--workers",
         type=click.IntRange(1, 64),
-        default=2,
+        default=1,
         show_default=True,
-        help="Threads; the result does not depend on it.",
+        help="Processes that share the scans; the result does not depend on it.",
+    ),
+    "scheduler": click.option(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers share the scans, or its scheduler file."
     ),
 }
 

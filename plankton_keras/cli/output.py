@@ -1,6 +1,5 @@
 """The one place that prints: results to stdout, progress and messages to stderr, errors as three lines or as JSON."""
 
-import contextlib
 import json
 import logging
 import os
@@ -13,6 +12,7 @@ import click
 from plankton_keras import __version__
 from plankton_keras.errors import PlanktonError
 from plankton_keras.files import write_json
+from plankton_keras.noise import no_noise
 
 PLAIN_SECONDS = 30
 
@@ -174,23 +174,6 @@ def prepare(quiet=False, backend="tensorflow"):
     if backend:
         os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _no_noise():
+    with no_noise():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
-
-
-@contextlib.contextmanager
-def _no_noise():
-    """Silences the C++ start-up lines of TensorFlow, which no setting of its own keeps back."""
-    if os.environ.get("PLANKTON_DEBUG") == "1" or "tensorflow" in sys.modules:
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -1,5 +1,6 @@
 """`plankton predict`: whole scans to masks, object tables and overlays."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from plankton_keras.config import PredictConfig, parse_gray_range
 @click.argument("paths", type=options.FOLDER, nargs=-1, required=True, metavar="MODEL... SCAN...")
 @options.out_option
 @options.config_options(PredictConfig)
-@options.flags("dry_run", "overwrite", "json", "quiet")
+@options.flags("workers", "scheduler", "dry_run", "overwrite", "json", "quiet")
 def predict(paths, out, config_file, flags, **settings):
     """Predict whole scans of any size.
 
@@ -26,40 +27,61 @@ def predict(paths, out, config_file, flags, **settings):
     """
     config = options.build_config(PredictConfig, settings, config_file)
     output.prepare(flags.quiet)
-    from plankton_keras.averaging import over_models, over_turns
+    from plankton_keras.cluster import Crew, deal
     from plankton_keras.files import claim_folder
-    from plankton_keras.inference import is_model, load_predictor
+    from plankton_keras.inference import is_model
     from plankton_keras.pairs import find_scans
+    from plankton_keras.predicting import Job, load, predict_file
 
     # The first path has to be a model; it says itself what is wrong with it.
     models = [path for index, path in enumerate(paths) if index == 0 or is_model(path)]
     scans = [path for path in paths if path not in models]
     if not scans:
         raise click.UsageError("Missing argument 'SCAN...': give scans, or folders of them.")
-    predictor = over_models([load_predictor(model) for model in models])
-    predictor = over_turns(predictor) if config.turns else predictor
+    crew = Crew(flags.workers, flags.scheduler)
+    predictor = load(tuple(models), config.turns)
     config = config.for_classes(len(predictor.classes))
     paths = find_scans(scans)
     if flags.dry_run:
         _say_cost(predictor, paths, config, flags.json)
         return
+    crew.check()
     # Predict goes on by itself: the journal in the folder says what is done.
     journal = _Journal(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
-    failed = []
-    for path in paths:
-        problem = _predict_one(path, predictor, config, journal, flags.quiet)
-        if problem:
-            failed.append(problem)
-    scans_done = [journal.scans[str(path)] for path in paths if str(path) in journal.scans]
-    result = {"out": str(out), "scans": scans_done, "failed": failed}
+    jobs = [Job(crew.reach(path), journal.digest(path)) for path in paths]
+    work = functools.partial(
+        predict_file,
+        models=tuple(crew.reach(model) for model in models),
+        digest=predictor.digest,
+        config=config,
+        out=crew.reach(out),
+    )
+    failed, names = {}, [path.name for path in paths]
+    for outcome in deal(work, jobs, crew, output.Progress("predict", flags.quiet), names):
+        path = paths[outcome.index]
+        if outcome.error:
+            failed[path] = {"scan": path.name, "path": str(path), "status": "failed", "error": outcome.error.what}
+        elif outcome.value is None:
+            output.say(f"{path} is done already", flags.quiet)
+        else:
+            crew.check_written(out / name for name in outcome.value["files"])
+            journal.add(path, outcome.value)
+    _finish(journal, paths, [failed[path] for path in paths if path in failed], flags.json)
+
+
+def _finish(journal, paths, failed, as_json):
+    """Says what was done and what was not."""
+    journal.write(failed)
+    out = journal.path.parent
+    done = [journal.scans[str(path)] for path in paths if str(path) in journal.scans]
+    result = {"out": str(out), "scans": done, "failed": failed}
     lines = [
         f"{entry['scan']}: {entry['objects']} objects, {entry['megapixels']:.1f} Mpx in {entry['seconds']:.1f} s "
         f"({entry['megapixels_per_second']:.1f} Mpx/s), peak memory {entry['peak_memory_mb']} MB"
-        for entry in scans_done
+        for entry in done
     ]
     lines += [f"failed: {entry['scan']}: {entry['error']}" for entry in failed]
-    journal.write(failed)
-    output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], flags.json)
+    output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], as_json)
     if failed:
         click.get_current_context().exit(3)
 
@@ -92,59 +114,25 @@ class _Journal:
             self.scans = {entry["path"]: entry for entry in known["scans"]}
         self.head["versions"] = versions()
 
-    def is_done(self, path, digest):
-        """Tells whether the scan's files stand there and were made of these bytes."""
+    def digest(self, path):
+        """Gives the digest of the scan whose files stand in the folder, or None if they are missing."""
         entry = self.scans.get(str(path))
-        files = [self.path.parent / name for name in entry["files"]] if entry else []
-        return bool(entry) and entry["sha256"] == digest and all(file.is_file() for file in files)
+        whole = entry and all((self.path.parent / name).is_file() for name in entry["files"])
+        return entry["sha256"] if whole else None
+
+    def add(self, path, entry):
+        """Notes a scan that is done, under the path that the user gave."""
+        self.scans[str(path)] = {**entry, "path": str(path)}
+        self.write()
 
     def write(self, failed=()):
         """Writes the file."""
         from plankton_keras.files import write_json
 
         status = "failed" if failed else "done"
-        write_json(
-            self.path, {**self.head, "status": status, "scans": list(self.scans.values()), "failed": list(failed)}
-        )
-
-
-def _predict_one(path, predictor, config, journal, quiet):
-    """Predicts a scan unless it is done; gives the failure of a bad one, else None."""
-    from plankton_keras.errors import InputError
-    from plankton_keras.files import sha256
-    from plankton_keras.prediction import peak_memory_mb, predict_scan, write_prediction
-    from plankton_keras.scans import open_scan
-
-    try:
-        digest = sha256(path)
-        if journal.is_done(path, digest):
-            output.say(f"{path} is done already", quiet)
-            return None
-        started = time.monotonic()
-        with open_scan(path, parse_gray_range(config.gray_range)) as scan:
-            progress = output.Progress(f"predict {scan.stem}", quiet)
-            prediction = predict_scan(
-                scan, predictor.probabilities, journal.threshold, config, progress, predictor.judge
-            )
-            files = write_prediction(journal.path.parent, scan, prediction, predictor.classes, config.probabilities)
-    except InputError as error:
-        return {"scan": path.name, "path": str(path), "status": "failed", "error": error.what}
-    seconds, megapixels = time.monotonic() - started, scan.height * scan.width / 1e6
-    journal.scans[str(path)] = {
-        "scan": scan.stem,
-        "path": str(path),
-        "sha256": digest,
-        "status": "done",
-        "files": files,
-        "megapixels": round(megapixels, 2),
-        "seconds": round(seconds, 2),
-        "megapixels_per_second": round(megapixels / seconds, 2),
-        "peak_memory_mb": peak_memory_mb(),
-        "objects": len(prediction.objects),
-        "living_share": round(float((prediction.classes > 0).mean()), 6),
-    }
-    journal.write()
-    return None
+        # In the order of the paths, since scans are done in any order.
+        scans = [self.scans[path] for path in sorted(self.scans)]
+        write_json(self.path, {**self.head, "status": status, "scans": scans, "failed": list(failed)})
 
 
 def _say_cost(predictor, paths, config, as_json):
@@ -161,7 +149,7 @@ def _say_cost(predictor, paths, config, as_json):
             pixels += scan.height * scan.width
         tiles += len(windows)
         read += sum(window.height * window.width for window in windows)
-    batch = np.full((config.batch_size, config.tile, config.tile), 225, np.uint8)
+    batch = np.full((max(1, config.batch_size), config.tile, config.tile), 225, np.uint8)
     predictor.probabilities(batch)
     started = time.monotonic()
     predictor.probabilities(batch)

@@ -64,6 +64,10 @@ class _SeededLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def augment_labels(self, labels, transformations, **kwargs):
         return labels
 
+    def _ensure_inputs_are_compute_dtype(self, inputs):
+        # KerasCV would make floats of patches and masks before they are cut, of which most pixels are dropped.
+        return inputs
+
 
 class RandomGeometry(_SeededLayer):
     """Cuts a window around something dark and flips, turns, zooms and shears it, in one resampling.
@@ -78,8 +82,8 @@ class RandomGeometry(_SeededLayer):
         fill: What lies beyond the edge in place of the mirrored patch, or None.
 
     Call arguments:
-        inputs: Dictionary of `images` float32 `(batch, size, size, 1)`, `segmentation_masks` of the same shape and
-            `labels` int32 `(batch, 2)`, the seed.
+        inputs: Dictionary of `images` uint8 or float32 `(batch, size, size, 1)`, values 0..255, `segmentation_masks`
+            uint8 of the same shape and `labels` int32 `(batch, 2)`, the seed.
     """
 
     def __init__(self, strength, window, fill=None, **kwargs):
@@ -112,8 +116,10 @@ class RandomGeometry(_SeededLayer):
             return middle, middle
         cells = 16
         step = size // cells
-        small = tf.nn.avg_pool2d(images, step, step, "VALID")[..., 0]
-        darkness = tf.nn.relu(tf.reduce_mean(images, axis=(1, 2))[:, None] - small - 4.0)
+        # Every fourth row and column tells as much of a cell; the side of a patch is a multiple of 64.
+        some = tf.cast(images[:, 2::4, 2::4], tf.float32)
+        small = tf.nn.avg_pool2d(some, step // 4, step // 4, "VALID")[..., 0]
+        darkness = tf.nn.relu(tf.reduce_mean(some, axis=(1, 2))[:, None] - small - 4.0)
         logits = tf.math.log(tf.reshape(darkness, (-1, cells * cells)) + 0.02)
         noise = -tf.math.log(-tf.math.log(_uniform(seed, 5, tf.shape(logits), 1e-6, 1.0)))
         chosen = tf.argmax(logits + noise, axis=1, output_type=tf.int32)
@@ -147,14 +153,14 @@ def _warp(images, transformations, window, interpolation, fill):
     """Resamples each image by its own map.
 
     Args:
-        images: float32 `(batch, size, size, 1)`.
+        images: uint8 or float32 `(batch, size, size, 1)`.
         transformations: float32 `(batch, 6)`: the map from a pixel `(x, y)` of the window to one of the image.
         window: Side of the window in pixels.
         interpolation: OpenCV's number of it.
         fill: As for `RandomGeometry`.
 
     Returns:
-        float32 `(batch, window, window, 1)`.
+        `(batch, window, window, 1)` of the same type.
     """
     border = {"borderMode": cv2.BORDER_REFLECT} if fill is None else {"borderValue": fill}
     warped = np.empty((len(images), window, window, 1), images.dtype)
@@ -184,7 +190,7 @@ class RandomPhotometry(_SeededLayer):
 
     def augment_images(self, images, transformations, **kwargs):
         """Gives float32 images, values 0..255."""
-        seed, strength = transformations[0], self.strength
+        images, seed, strength = tf.cast(images, tf.float32), transformations[0], self.strength
         one = (tf.shape(images)[0], 1, 1, 1)
         if strength.blur:
             share = _uniform(seed, 10, one, 0.0, strength.blur)
@@ -237,9 +243,9 @@ def augmenter(strength_name, window, fill=None):
         fill: Gray level of the ground, which is kept, and lies beyond the edge; or None to mirror the image there.
 
     Returns:
-        A function of `(images, masks, seed)`: float32 images `(batch, size, size, 1)`, values 0..255, uint8 masks of
-        the same shape, and two integers, to `(images, masks)` of the window's size in the same types. The same seed
-        gives the same batch.
+        A function of `(images, masks, seed)`: uint8 or float32 images `(batch, size, size, 1)`, values 0..255, uint8
+        masks of the same shape, and two integers, to `(images, masks)` of the window's size, the images in float32. The
+        same seed gives the same batch.
 
     Example:
 
@@ -257,9 +263,9 @@ def augmenter(strength_name, window, fill=None):
 
     def augment(images, masks, seed):
         seeds = tf.tile(tf.cast(tf.stack(seed), tf.int32)[None], (tf.shape(images)[0], 1))
-        batch = {"images": images, "segmentation_masks": tf.cast(masks, tf.float32), "labels": seeds}
+        batch = {"images": images, "segmentation_masks": masks, "labels": seeds}
         for layer in layers:
             batch = layer(batch)
-        return batch["images"], tf.cast(batch["segmentation_masks"], masks.dtype)
+        return batch["images"], batch["segmentation_masks"]
 
     return augment

@@ -100,6 +100,7 @@ def evaluation_dataset(folder, manifest, split, batch_size, multiple=1):
         .take(count)
         .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
+        .map(lambda image, mask: (tf.cast(image, tf.float32), mask))
         # Records have no count of their own; without it Keras takes the end for an interruption.
         .apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
         .prefetch(tf.data.AUTOTUNE)

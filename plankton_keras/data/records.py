@@ -1,60 +1,35 @@
 """Patches to sharded TFRecords and back: shards appear whole, the manifest last.
 
-A scan is read once, top to bottom, into a spool file of its encoded patches; shards are then put together from the
-spools in the order of a hash, so that neither the number of workers nor an interruption changes a byte.
+Each scan becomes a spool first; shards are then put together from the spools in the order of a hash, so that neither
+the number of workers nor an interruption changes a byte.
 """
 
-import itertools
+import functools
 import json
 import shutil
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from plankton_keras import schema
-from plankton_keras.candidates import bands_of, find_candidates
+from plankton_keras.cluster import HERE, deal
 from plankton_keras.config import parse_gray_range
-from plankton_keras.data.codec import decode, encode, encode_vignette
-from plankton_keras.errors import ArtefactError
+from plankton_keras.data.codec import decode, encode
+from plankton_keras.data.spools import AFTER, BEFORE, REWRITE, class_pixels, kept_rows, spool_scan
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
-from plankton_keras.patches import cut_row, is_kept, lookup_table, unit_hash, windows_of
-from plankton_keras.scans import check_ids, open_pair
+from plankton_keras.patches import class_table, lookup_table
+from plankton_keras.scans import open_pair
 
 SPOOLS = ".spools"
-# Patches encoded at once; each waits with its image and mask in memory.
-AHEAD = 32
 # A vignette takes about this part of a patch's bytes.
 VIGNETTES_PER_PATCH = 32
-REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
-# Bytes that the TFRecord framing puts around a record: length and its checksum before, the checksum of the data after.
-_BEFORE, _AFTER = 12, 4
 
 
-@dataclass(frozen=True)
-class Spool:
-    """The encoded patches and candidates of one scan, waiting to be put into shards.
-
-    Attributes:
-        path: TFRecord file, the patches first.
-        source: The scan, as it stands in the manifest.
-        patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
-        candidates: The same of the records of candidates.
-        class_pixels: Pixels of the patches by class index.
-    """
-
-    path: Path
-    source: schema.Source
-    patches: tuple
-    candidates: tuple
-    class_pixels: tuple
-
-
-def write_records(pairs, target, config, out, workers=1, progress=None):
+def write_records(pairs, target, config, out, crew=HERE, progress=None):
     """Writes the records folder: all shards, then the manifest.
 
     What an interrupted call left in the folder is used again.
@@ -64,26 +39,19 @@ def write_records(pairs, target, config, out, workers=1, progress=None):
         target: A `taxa.Target`.
         config: A `config.RecordsConfig`.
         out: The folder; it exists.
-        workers: Threads that encode.
+        crew: The `cluster.Crew` that reads the scans.
         progress: Called with `(pixels done, pixels in all, text)`, or None.
 
     Returns:
         The `schema.Manifest`.
 
     Raises:
-        InputError: If a scan or mask is bad.
+        InputError: If scans or masks are bad; the others are kept, so that only these are missing.
         ArtefactError: If the folder holds records of other settings.
     """
     out = Path(out)
     _claim_settings(out, target, config)
-    sizes = [_size(pair, config) for pair in pairs]
-    done, total, spools = 0, sum(sizes), []
-    with ThreadPoolExecutor(workers) as pool:
-        for pair, pixels in zip(pairs, sizes, strict=True):
-            spools.append(_spool_scan(pair, target, config, out / SPOOLS, pool))
-            done += pixels
-            if progress:
-                progress(done, total, pair.stem)
+    spools = _spools(pairs, target, config, out / SPOOLS, crew, progress)
     splits, candidates = {}, {}
     for split in schema.SPLITS:
         members = [spool for spool in spools if spool.source.split == split]
@@ -109,11 +77,19 @@ def write_records(pairs, target, config, out, workers=1, progress=None):
     return manifest
 
 
-def _size(pair, config):
-    """Opens and checks a pair; gives its number of pixels."""
-    scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
-    with scan, mask:
-        return scan.height * scan.width
+def _spools(pairs, target, config, folder, crew, progress):
+    """Has the crew write the spool of each pair; gives them in the order of the pairs."""
+    work = functools.partial(spool_scan, target=target, config=config, folder=crew.reach(folder))
+    reached = [replace(pair, scan=crew.reach(pair.scan), mask=crew.reach(pair.mask)) for pair in pairs]
+    spools, errors = {}, {}
+    for outcome in deal(work, reached, crew, progress, [pair.stem for pair in pairs]):
+        (errors if outcome.error else spools)[outcome.index] = outcome.error or outcome.value
+    if errors:
+        first, *others = (errors[index] for index in sorted(errors))
+        more = f" {len(others)} others are bad too: {' '.join(error.what for error in others)}" if others else ""
+        raise InputError(first.what + more, first.expected, first.fix)
+    crew.check_written(spool.path for spool in spools.values())
+    return [spools[index] for index in range(len(pairs))]
 
 
 def _claim_settings(out, target, config):
@@ -127,70 +103,6 @@ def _claim_settings(out, target, config):
             "give the same options, or --overwrite.",
         )
     write_json(path, ours)
-
-
-def _spool_scan(pair, target, config, folder, pool):
-    """Encodes the patches of a scan, unless that was done before the scan's files changed."""
-    path, index = folder / f"{pair.split}-{pair.stem}.tfrecord", folder / f"{pair.split}-{pair.stem}.json"
-    digests = {"scan_sha256": sha256(pair.scan), "mask_sha256": sha256(pair.mask)}
-    if index.is_file():
-        known = read_json(index, REWRITE)
-        source = schema.Source(**known["source"])
-        if {key: getattr(source, key) for key in digests} == digests:
-            patches, candidates = (tuple(map(tuple, known[key])) for key in ("patches", "candidates"))
-            return Spool(path, source, patches, candidates, tuple(known["class_pixels"]))
-    scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
-    with scan, mask:
-        source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests)
-        spool = _write_spool(scan, mask, target, config, source, path, pool)
-    write_json(index, {**vars(spool), "path": path.name, "source": vars(source)})
-    return spool
-
-
-def _write_spool(scan, mask, target, config, source, path, pool):
-    """Writes the spool file of an open pair."""
-    ids = mask.ids()
-    check_ids(ids, mask.path)
-    table = lookup_table(target, ids, mask.path)
-    pixels, offset = np.zeros(len(target.names), np.int64), 0
-
-    def entries(records):
-        nonlocal offset
-        for key, record in records:
-            writer.write(record)
-            length = _BEFORE + len(record) + _AFTER
-            yield unit_hash(config.seed, source.stem, *key), offset, length
-            offset += length
-
-    def encoded_patches():
-        kept = _kept_patches(scan, mask, table, config, source.split)
-        while some := list(itertools.islice(kept, AHEAD)):
-            for patch, record in zip(some, pool.map(encode, some), strict=True):
-                np.add(pixels, np.bincount(patch.mask.ravel(), minlength=len(pixels)), out=pixels)
-                yield (patch.window.top, patch.window.left), record
-
-    with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
-        patches = tuple(entries(encoded_patches()))
-        candidates = tuple(entries(_encoded_candidates(scan, mask, table, len(target.names), config.vignette_size)))
-    return Spool(path, source, patches, candidates, tuple(pixels.tolist()))
-
-
-def _encoded_candidates(scan, mask, table, num_classes, size):
-    """Encodes a vignette of each candidate of an open pair; gives it with its box."""
-    candidates = find_candidates(scan, bands_of(scan.height))
-    owners = candidates.owners(lambda window: table[mask.read(window)], num_classes)
-    columns = candidates.objects.boxes.tolist(), owners.tolist(), *candidates.vignettes(size)
-    for box, label, pixels, side in zip(*columns, strict=True):
-        yield box, encode_vignette(pixels[..., 0], label, int(side[0]), scan.stem)
-
-
-def _kept_patches(scan, mask, table, config, split):
-    """Cuts the patches of an open pair that belong into the records, from top to bottom."""
-    for row in windows_of(scan.height, scan.width, config.patch_size):
-        for patch, has_object in cut_row(scan, mask, row, table):
-            key = config.seed, patch.scan, patch.window.top, patch.window.left
-            if is_kept(has_object, split, config.ground_keep, key):
-                yield patch
 
 
 def _order(spools, kind):
@@ -257,14 +169,17 @@ def estimate(pairs, target, config):
         part["scans"].append(pair.stem)
         scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
         with scan, mask:
-            table = lookup_table(target, mask.ids(), mask.path)
-            for patch in _kept_patches(scan, mask, table, config, pair.split):
-                if part["patches"] % 8 == 0:
-                    begun = time.monotonic()
-                    encoded += 8 * len(encode(patch))
-                    encoding += 7 * (time.monotonic() - begun)
-                part["patches"] += 1
-                pixels[pair.split] += np.bincount(patch.mask.ravel(), minlength=len(target.names))
+            ids = set()
+            for found, patches in kept_rows(scan, mask, class_table(target), config, pair.split):
+                ids |= found
+                for patch in patches:
+                    if part["patches"] % 8 == 0:
+                        begun = time.monotonic()
+                        encoded += 8 * len(encode(patch))
+                        encoding += 7 * (time.monotonic() - begun)
+                    part["patches"] += 1
+                    pixels[pair.split] += class_pixels(patch.mask, len(target.names))
+            lookup_table(target, ids, mask.path)
     for part in splits.values():
         part["shards"] = max(1, round(part["patches"] / config.patches_per_shard))
     return {
@@ -364,7 +279,7 @@ def read_patches(folder, manifest, split):
     """
     for path in check_shards(folder, manifest, split):
         with open(path, "rb") as file:
-            while header := file.read(_BEFORE):
+            while header := file.read(BEFORE):
                 (length,) = struct.unpack("<Q", header[:8])
                 yield decode(file.read(length))
-                file.seek(_AFTER, 1)
+                file.seek(AFTER, 1)

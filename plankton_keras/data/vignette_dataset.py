@@ -28,8 +28,8 @@ def training_vignettes(vignettes, stream):
         seed = (tf.cast(stream.seed, tf.int64), step)
         drawn = tf.random.stateless_uniform((stream.batch_size,), seed=seed, maxval=1.0)
         chosen = tf.minimum(tf.searchsorted(limits, drawn * limits[-1], side="right"), len(vignettes[2]) - 1)
-        pixels = tf.cast(tf.gather(images, chosen), tf.float32)
-        augmented, _ = augment(pixels, tf.zeros_like(pixels, tf.uint8), seed)
+        pixels = tf.gather(images, chosen)
+        augmented, _ = augment(pixels, tf.zeros_like(pixels), seed)
         return {"image": augmented, "side": tf.gather(sides, chosen)}, tf.gather(labels, chosen)
 
     steps = tf.data.Dataset.counter(start=stream.first_step)

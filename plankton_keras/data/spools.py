@@ -1,0 +1,210 @@
+"""A scan and its mask to a spool: one file of all its encoded records, waiting to be put into shards.
+
+Several processes may write spools at the same time, of one scan each; `data.records` puts them together.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import tensorflow as tf
+
+from plankton_keras import schema
+from plankton_keras.candidates import bands_of, find_owned
+from plankton_keras.config import parse_gray_range
+from plankton_keras.data.codec import encode, encode_vignette
+from plankton_keras.files import read_json, sha256, whole_file, write_json
+from plankton_keras.patches import class_table, cut_row, is_kept, lookup_table, unit_hash, windows_of
+from plankton_keras.scans import check_ids, open_pair
+from plankton_keras.threads import ahead, in_order
+
+REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
+# Bytes that the TFRecord framing puts around a record: length and its checksum before, the checksum of the data after.
+BEFORE, AFTER = 12, 4
+# Share of a scan's time that each reading of it stands for: patches, then its candidates (twice), then their classes.
+PATCHES, CANDIDATES, OWNERS = 0.5, 0.15, 0.2
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The encoded patches and candidates of one scan, waiting to be put into shards.
+
+    Attributes:
+        path: TFRecord file, the patches first.
+        source: The scan, as it stands in the manifest.
+        patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
+        candidates: The same of the records of candidates.
+        class_pixels: Pixels of the patches by class index.
+    """
+
+    path: Path
+    source: schema.Source
+    patches: tuple
+    candidates: tuple
+    class_pixels: tuple
+
+
+def spool_scan(pair, tell, target, config, folder):
+    """Encodes the patches and candidates of a scan, unless that was done before the scan's files changed.
+
+    Args:
+        pair: A `pairs.ScanPair` with a split and a mask.
+        tell: Called with `(pixels done, pixels in all)`.
+        target: A `taxa.Target`.
+        config: A `config.RecordsConfig`.
+        folder: Where spools lie.
+
+    Returns:
+        The `Spool`.
+
+    Raises:
+        InputError: If scan or mask is bad.
+    """
+    path, index = folder / f"{pair.split}-{pair.stem}.tfrecord", folder / f"{pair.split}-{pair.stem}.json"
+    with ThreadPoolExecutor(2) as pool:
+        # Digested beside the work, while the files are in the memory of the system anyway.
+        digests = {"scan_sha256": pool.submit(sha256, pair.scan), "mask_sha256": pool.submit(sha256, pair.mask)}
+        spool = _read_spool(path, index)
+        if spool is None or any(getattr(spool.source, key) != each.result() for key, each in digests.items()):
+            scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
+            with scan, mask:
+                kinds = _write_spool(scan, mask, target, config, pair.split, path, _Steps(scan, tell))
+                digests = {key: each.result() for key, each in digests.items()}
+                source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests)
+            spool = Spool(path, source, **kinds)
+            write_json(index, {**vars(spool), "path": path.name, "source": vars(source)})
+    pixels = spool.source.height * spool.source.width
+    tell(pixels, pixels)
+    return spool
+
+
+def _read_spool(path, index):
+    """Reads what an earlier call wrote of a spool; None if it did not finish."""
+    if not index.is_file():
+        return None
+    known = read_json(index, REWRITE)
+    patches, candidates = (tuple(map(tuple, known[key])) for key in ("patches", "candidates"))
+    return Spool(path, schema.Source(**known["source"]), patches, candidates, tuple(known["class_pixels"]))
+
+
+class _Steps:
+    """Tells how far a scan is by what was read of it, from whatever thread."""
+
+    def __init__(self, scan, tell):
+        self.pixels, self.tell = scan.height * scan.width, tell
+        self.done, self.lock = 0.0, threading.Lock()
+
+    def watch(self, read, share):
+        """Gives a function that reads a window and counts it; reading all pixels counts as a share of the scan."""
+
+        def watched(window):
+            with self.lock:
+                self.done += share * window.height * window.width
+                self.tell(min(self.done, 0.99 * self.pixels), self.pixels)
+            return read(window)
+
+        return watched
+
+    def watch_scan(self, scan, share):
+        """Gives a scan whose reading counts."""
+        read = self.watch(scan.read, share)
+        return SimpleNamespace(stem=scan.stem, height=scan.height, width=scan.width, read=read)
+
+
+def _write_spool(scan, mask, target, config, split, path, steps):
+    """Writes the spool file of an open pair; gives the fields of a `Spool` that tell what is in it."""
+    table, ids = class_table(target), set()
+    pixels, offset = np.zeros(len(target.names), np.int64), 0
+
+    def entries(records):
+        nonlocal offset
+        for key, record in records:
+            writer.write(record)
+            length = BEFORE + len(record) + AFTER
+            yield unit_hash(config.seed, scan.stem, *key), offset, length
+            offset += length
+
+    def encoded(patch):
+        return patch.window, class_pixels(patch.mask, len(pixels)), encode(patch)
+
+    def encoded_patches():
+        rows = kept_rows(steps.watch_scan(scan, PATCHES), mask, table, config, split)
+        for window, counts, record in in_order(encoded, _patches_of(rows, ids)):
+            np.add(pixels, counts, out=pixels)
+            yield (window.top, window.left), record
+
+    with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        patches = tuple(entries(encoded_patches()))
+        check_ids(sorted(ids), mask.path)
+        lookup_table(target, ids, mask.path)
+        seen, truth = steps.watch_scan(scan, CANDIDATES), steps.watch(mask.read, OWNERS)
+        found = _encoded_candidates(
+            seen, lambda window, inside: table[truth(window)[inside]], len(pixels), config.vignette_size
+        )
+        candidates = tuple(entries(found))
+    return {"patches": patches, "candidates": candidates, "class_pixels": tuple(pixels.tolist())}
+
+
+def _encoded_candidates(scan, read_truth, num_classes, size):
+    """Encodes a vignette of each candidate of a scan; gives it with its box."""
+    candidates, owners = find_owned(scan, bands_of(scan.height), read_truth, num_classes)
+
+    def encoded(candidate):
+        box, label, pixels, side = candidate
+        return box, encode_vignette(pixels[..., 0], label, int(side[0]), scan.stem)
+
+    columns = candidates.objects.boxes.tolist(), owners.tolist(), *candidates.vignettes(size)
+    return in_order(encoded, zip(*columns, strict=True))
+
+
+def kept_rows(scan, mask, table, config, split):
+    """Cuts the patches of an open pair that belong into the records, from top to bottom.
+
+    Args:
+        scan: An open `scans.Scan`.
+        mask: An open `scans.Mask` of the same size.
+        table: uint8 `(65536,)`, class index by id.
+        config: A `config.RecordsConfig`.
+        split: Split of the scan.
+
+    Yields:
+        `(ids, patches)` of each row of windows: the ids that stand in it, a set, and a list of `patches.Patch`.
+    """
+
+    def is_wanted(patch, has_object):
+        key = config.seed, patch.scan, patch.window.top, patch.window.left
+        return is_kept(has_object, split, config.ground_keep, key)
+
+    for row in windows_of(scan.height, scan.width, config.patch_size):
+        ids, cut = cut_row(scan, mask, row, table)
+        yield ids, [patch for patch, has_object in cut if is_wanted(patch, has_object)]
+
+
+def class_pixels(mask, num_classes):
+    """Counts the pixels of each class in a mask that is ground for the most part.
+
+    Args:
+        mask: uint8 `(height, width)`, class indices.
+        num_classes: Number of classes.
+
+    Returns:
+        int64 `(num_classes,)`.
+
+    Example:
+
+    >>> class_pixels(np.array([[0, 2, 0], [0, 2, 1]], np.uint8), 4).tolist()
+    [3, 1, 2, 0]
+    """
+    counts = np.bincount(mask[mask > 0], minlength=num_classes)
+    counts[0] = mask.size - counts.sum()
+    return counts
+
+
+def _patches_of(rows, ids):
+    """Gives the patches of rows, which are read one ahead; adds the rows' ids to a set."""
+    for found, patches in ahead(rows):
+        ids |= found
+        yield from patches
