@@ -41,6 +41,7 @@ class Sizes:
         batches: Batches of the input pipeline timed in a row.
         skipped: Batches drawn before.
         scans: Scans that workers share.
+        shared: `(width, height)` of each of them: large enough that the start of a process is little beside it.
     """
 
     scan: tuple = (4096, 3072)
@@ -49,9 +50,10 @@ class Sizes:
     batches: int = 100
     skipped: int = 40
     scans: int = 4
+    shared: tuple = (8192, 6144)
 
 
-SMALL = Sizes(scan=(1024, 768), big=(2048, 1536), steps=2, batches=4, skipped=2, scans=2)
+SMALL = Sizes(scan=(1024, 768), big=(2048, 1536), steps=2, batches=4, skipped=2, scans=2, shared=(1024, 768))
 
 
 @dataclass(frozen=True)
@@ -323,7 +325,7 @@ def workers(bench):
     folder = bench.work / "scans"
     for index in range(bench.sizes.scans):
         turned = bench.sources[index % len(bench.sources) :] + bench.sources[: index % len(bench.sources)]
-        compose(turned, folder / "train", f"s{index:02d}", bench.sizes.scan)
+        compose(turned, folder / "train", f"s{index:02d}", bench.sizes.shared)
     words = {
         "make-tfrecords": ("make-tfrecords", folder),
         "predict": ("predict", bench.run, folder / "train"),
@@ -337,7 +339,7 @@ def workers(bench):
     jobs = {f"{name}, {_workers(count)}": job(name, count) for name in words for count in (1, 2)}
     seconds = by_turns(jobs, bench.rounds)
     pairs = [tuple(f"{name}, {_workers(count)}" for count in (1, 2)) for name in words]
-    return {**_figures("s", seconds, *pairs), "scans": bench.sizes.scans, "scan": bench.sizes.scan}
+    return {**_figures("s", seconds, *pairs), "scans": bench.sizes.scans, "scan": bench.sizes.shared}
 
 
 ALL = {each.__name__: each for each in (predict, bare, train, pipeline, records, workers)}
