@@ -117,7 +117,8 @@ class Candidates:
         """Labels the bands again and applies a function to each, by threads.
 
         Args:
-            function: Function of `(top, bottom, labels)`: int32 `(bottom - top, width)`, 0 outside the candidates.
+            function: Function of `(top, bottom, places, labels)`: the band's rows, the indices of its candidate pixels
+                when it is flat, and int32, their candidates. Few pixels are any, so no map is made of them.
 
         Returns:
             Iterator over what the function gives, in the order of the bands.
@@ -125,10 +126,13 @@ class Candidates:
 
         def of_band(band):
             (top, bottom), before = band
-            count, labels, _, _ = components(np.asarray(self.dark[top:bottom]))
+            dark = np.asarray(self.dark[top:bottom])
+            count, labels, _, _ = components(dark)
             kept = self.final[before : before + count].copy()
             kept[0] = 0
-            return function(top, bottom, kept[labels])
+            places = np.flatnonzero(dark)
+            own = kept[labels.ravel()[places]]
+            return function(top, bottom, places[own > 0], own[own > 0])
 
         return in_order(of_band, zip(self.bands, self.before, strict=True))
 

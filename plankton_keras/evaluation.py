@@ -184,9 +184,11 @@ def count_baseline(scan, read_truth):
         `Counts` of two classes: 0, and everything else.
     """
 
-    def count(top, bottom, labels):
+    def count(top, bottom, places, _):
         truth = read_truth(Window(top, 0, bottom - top, scan.width))
-        return count_pixels((truth > 0).astype(np.uint8), (labels > 0).astype(np.uint8), 2)
+        found = np.zeros(truth.shape, np.uint8)
+        found.ravel()[places] = 1
+        return count_pixels((truth > 0).astype(np.uint8), found, 2)
 
     return Counts(sum(find_candidates(scan, bands_of(scan.height)).over_bands(count)))
 

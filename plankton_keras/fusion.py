@@ -126,19 +126,19 @@ class Evidence:
         """
         return self.cut | np.concatenate([[False], in_doubt(self.judged)])
 
-    def depth(self, top, bottom, labels):
+    def depth(self, top, bottom, places, labels):
         """Tells how dark candidate pixels are; what the edge of the scan cuts is black, and so keeps all of them.
 
         Args:
             top: First row of a band.
             bottom: Row after the last.
-            labels: int32 `(bottom - top, width)`, as `Candidates.over_bands` hands them on.
+            places: As `Candidates.over_bands` hands them on.
+            labels: The same.
 
         Returns:
             uint8 `(candidate pixels,)`, as `LocalGround.dark` gives it.
         """
-        inside = labels > 0
-        return np.where(self.cut[labels[inside]], np.uint8(STEPS), self.candidates.dark[top:bottom][inside])
+        return np.where(self.cut[labels], np.uint8(STEPS), self.candidates.dark[top:bottom].ravel()[places])
 
     def over_candidates(self, probability):
         """Gives what is known of each candidate as a whole.
@@ -152,10 +152,8 @@ class Evidence:
         """
         size = len(self.judged) + 1
 
-        def add_up(top, bottom, labels):
-            inside = np.flatnonzero(labels)
-            own = labels.ravel()[inside]
-            return np.bincount(own, LOG_ODDS[probability[top:bottom].ravel()[inside]], minlength=size)
+        def add_up(top, bottom, places, labels):
+            return np.bincount(labels, LOG_ODDS[probability[top:bottom].ravel()[places]], minlength=size)
 
         areas = np.concatenate([[1], self.candidates.objects.areas])
         means = sum(self.candidates.over_bands(add_up)) / areas * self.asked
@@ -166,7 +164,7 @@ class Evidence:
 
         Args:
             probability: As for `over_candidates`.
-            function: Function of `(top, bottom, labels, evidence)`: int32 `(bottom - top, width)`, and float32
+            function: Function of `(top, bottom, places, labels, evidence)`: as for `Candidates.over_bands`, and float32
                 `(candidate pixels, 3)`: the pixel's log-odds, their mean over the candidate, both 0 where the network
                 is not asked, and the classifier's log-odds.
 
@@ -174,14 +172,11 @@ class Evidence:
             Iterator over what the function gives, in the order of the bands.
         """
         means, judged = self.over_candidates(probability)
-        asked = self.asked
 
-        def of_band(top, bottom, labels):
-            inside = np.flatnonzero(labels)
-            own = labels.ravel()[inside]
-            pixel = LOG_ODDS[probability[top:bottom].ravel()[inside]] * asked[own]
-            evidence = np.stack([pixel, means[own], judged[own]], axis=1).astype(np.float32)
-            return function(top, bottom, labels, evidence)
+        def of_band(top, bottom, places, labels):
+            pixel = LOG_ODDS[probability[top:bottom].ravel()[places]] * self.asked[labels]
+            evidence = np.stack([pixel, means[labels], judged[labels]], axis=1).astype(np.float32)
+            return function(top, bottom, places, labels, evidence)
 
         return self.candidates.over_bands(of_band)
 
@@ -194,17 +189,20 @@ class Evidence:
             probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1; 0 outside candidates.
         """
         likeliest = np.concatenate([[0], 1 + self.judged[:, 1:].argmax(axis=1)]).astype(np.uint8)
-        factors, cut = np.array([weights.pixel, weights.mean, weights.object], np.float32), self.cut
+        factors = np.array([weights.pixel, weights.mean, weights.object], np.float32)
 
-        def of_band(top, bottom, labels, evidence):
-            inside = labels > 0
-            own = labels[inside]
-            odds = np.where(cut[own], evidence[:, 0], evidence @ factors + weights.bias)
-            ends = self.depth(top, bottom, labels) < round(STEPS * (1 - weights.edge))
-            fused, found = np.zeros(labels.shape, np.uint8), np.zeros(labels.shape, np.uint8)
-            fused[inside] = np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))
-            found[inside] = np.where(cut[own], classes[top:bottom][inside], likeliest[own])
-            probability[top:bottom], classes[top:bottom] = fused, found
+        def of_band(top, bottom, places, labels, evidence):
+            cut = self.cut[labels]
+            odds = np.where(cut, evidence[:, 0], evidence @ factors + weights.bias)
+            ends = self.depth(top, bottom, places, labels) < round(STEPS * (1 - weights.edge))
+            values = (
+                (probability, np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))),
+                (classes, np.where(cut, classes[top:bottom].ravel()[places], likeliest[labels])),
+            )
+            for whole, inside in values:
+                band = np.zeros(whole[top:bottom].shape, np.uint8)
+                band.ravel()[places] = inside
+                whole[top:bottom] = band
 
         for _ in self.over_bands(probability, of_band):
             pass

@@ -88,9 +88,9 @@ def _score(seen, weights):
             fused = np.array(probability)
             evidence.apply(weights, np.array(classes), fused)
 
-            def of_band(top, bottom, labels, evidence=evidence, fused=fused, truth=truth):
-                depth = np.zeros(labels.shape, np.uint8)
-                depth[labels > 0] = evidence.depth(top, bottom, labels)
+            def of_band(top, bottom, *inside, evidence=evidence, fused=fused, truth=truth):
+                depth = np.zeros(truth[top:bottom].shape, np.uint8)
+                depth.ravel()[inside[0]] = evidence.depth(top, bottom, *inside)
                 return fused[top:bottom], truth[top:bottom], depth
 
             yield from evidence.candidates.over_bands(of_band)

@@ -277,17 +277,18 @@ def draw_overlay(scan, classes, side=OVERLAY_SIDE):
     """
     factor = -(-max(scan.height, scan.width) // side)
     height, width = -(-scan.height // factor), -(-scan.width // factor)
-    gray, reduced = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
     rows = max(1, 1024 // factor)
-    for top in range(0, height, rows):
+
+    def reduce(top):
         bottom = min(top + rows, height)
         window = Window(top * factor, 0, min(bottom * factor, scan.height) - top * factor, scan.width)
         pad = ((0, (bottom - top) * factor - window.height), (0, width * factor - window.width))
-        shape = bottom - top, factor, width, factor
-        gray[top:bottom] = np.pad(scan.read(window), pad, mode="edge").reshape(shape).mean(axis=(1, 3))
+        gray, cells = np.pad(scan.read(window), pad, mode="edge"), np.pad(classes[window.slices], pad)
+        gray = cv2.resize(gray, (width, bottom - top), interpolation=cv2.INTER_AREA)
         # The largest class of each cell, so that thin animals do not vanish from the reduced picture.
-        cells = np.pad(np.asarray(classes[window.slices]), pad).reshape(shape)
-        reduced[top:bottom] = cells.max(axis=(1, 3))
+        return gray, cv2.dilate(cells, np.ones((factor, factor), np.uint8), anchor=(0, 0))[::factor, ::factor]
+
+    gray, reduced = map(np.concatenate, zip(*in_order(reduce, range(0, height, rows)), strict=True))
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
     thickness = 2 * (2 + max(height, width) // 2500) + 1
     outline = cv2.dilate(reduced, np.ones((thickness, thickness), np.uint8))

@@ -43,11 +43,10 @@ def _pixels_of(scan):
     evidence, _, probability, truth = scan
     cut = evidence.cut
 
-    def of_band(top, bottom, labels, rows):
-        some = np.zeros(labels.shape, bool)
-        some[::STEP, ::STEP] = True
-        chosen = (some & ~cut[labels])[labels > 0]
-        return rows[chosen], truth[top:bottom][labels > 0][chosen] > 0
+    def of_band(top, bottom, places, labels, rows):
+        row, column = np.divmod(places, truth.shape[1])
+        chosen = (row % STEP == 0) & (column % STEP == 0) & ~cut[labels]
+        return rows[chosen], truth[top:bottom].ravel()[places[chosen]] > 0
 
     features, living = map(np.concatenate, zip(*evidence.over_bands(probability, of_band), strict=True))
     return features, living, np.ones(len(living))
@@ -58,8 +57,8 @@ def _wholes_of(scan):
     evidence, _, probability, truth = scan
     size = len(evidence.judged) + 1
 
-    def count(top, bottom, labels):
-        return np.bincount(labels[truth[top:bottom] > 0], minlength=size)
+    def count(top, bottom, places, labels):
+        return np.bincount(labels[truth[top:bottom].ravel()[places] > 0], minlength=size)
 
     living = sum(evidence.candidates.over_bands(count))
     areas, kept = np.concatenate([[0], evidence.candidates.objects.areas]), ~evidence.cut

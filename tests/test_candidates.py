@@ -48,7 +48,13 @@ def whole(pixels):
 
 
 def label_map(candidates):
-    return np.concatenate(list(candidates.over_bands(lambda top, bottom, labels: labels)))
+    labels = np.zeros(candidates.dark.shape, np.int32)
+
+    def fill(top, bottom, places, own):
+        labels[top:bottom].ravel()[places] = own
+
+    list(candidates.over_bands(fill))
+    return labels
 
 
 def table(objects):

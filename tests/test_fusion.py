@@ -37,7 +37,13 @@ def evidence_of(scan, judged, places=()):
 
 
 def labels_of(evidence):
-    return np.concatenate(list(evidence.candidates.over_bands(lambda top, bottom, labels: labels)))
+    labels = np.zeros(evidence.candidates.dark.shape, np.int32)
+
+    def fill(top, bottom, places, own):
+        labels[top:bottom].ravel()[places] = own
+
+    list(evidence.candidates.over_bands(fill))
+    return labels
 
 
 def darkness_as_probability(batch):
@@ -120,9 +126,8 @@ def test_the_evidence_of_a_candidate_in_two_bands_by_hand():
     probability = np.full((200, 300), 51, np.uint8)
     probability[57:, :100] = 204
     rows = list(evidence.over_bands(probability, lambda *row: row))
-    assert [(top, bottom) for top, bottom, _, _ in rows] == [(0, 57), (57, 200)]
-    for (_, _, labels, found), pixel in zip(rows, (-LN4, LN4), strict=True):
-        inside = labels[labels > 0]
+    assert [(top, bottom) for top, bottom, *_ in rows] == [(0, 57), (57, 200)]
+    for (_, _, _, inside, found), pixel in zip(rows, (-LN4, LN4), strict=True):
         assert (found.shape, found.dtype) == ((len(inside), 3), np.float32)
         # 8 rows of -ln 4 and 24 of ln 4; the second has -ln 4 throughout; of the third the judge is sure.
         assert found[inside == 1] == pytest.approx(np.tile([pixel, LN4 / 2, LN1_5], (np.sum(inside == 1), 1)))

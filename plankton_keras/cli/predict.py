@@ -161,8 +161,10 @@ def _say_cost(predictor, paths, config, as_json):
         "seconds": round(seconds, 1),
         "memory_mb": peak_memory_mb(),
     }
+    # Where a judge says which windows are computed, only a scan's objects tell how many.
+    how = "at most" if predictor.judge else "about"
     lines = [
-        f"{len(paths)} scans, {pixels / 1e6:.0f} Mpx, {tiles} tiles: about {output.duration(seconds)}, "
+        f"{len(paths)} scans, {pixels / 1e6:.0f} Mpx, {tiles} tiles: {how} {output.duration(seconds)}, "
         f"{plan['memory_mb']} MB of memory; nothing written"
     ]
     output.finish(plan, lines, as_json)
