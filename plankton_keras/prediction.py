@@ -26,8 +26,8 @@ from plankton_keras.threads import ahead, in_order
 from plankton_keras.tiles import Window, fitting, tile_rows
 
 OVERLAY_SIDE = 4096
-# Side of the windows where a judge leaves few places in doubt; that of the training windows.
-JUDGED_TILE = 384
+# Side of the windows where a judge leaves few places in doubt: the smallest that cost no F1 (docs/experiments.md).
+JUDGED_TILE = 256
 OBJECT_COLUMNS = ("label", "class", "score", "x_px", "y_px", "width_px", "height_px", "area_px")
 
 
