@@ -27,7 +27,8 @@ TEXTBOOK_SCAN = 2048, 1536
 BATCH, WINDOW, PATCH = 4, 384, 512
 # The operations of the input pipeline that both sides have, as an `augment.Strength`.
 OPERATIONS = {"flips": True, "degrees": 180, "zoom": 0.3, "brightness": 20, "contrast": 0.25}
-OURS, ALONE, MONAI, TEXTBOOK = "plankton_keras", "network alone", "MONAI", "MONAI, full resolution"
+FULL = ", full resolution"
+OURS, ALONE, MONAI, TEXTBOOK = "plankton_keras", "network alone", "MONAI", "MONAI" + FULL
 
 
 @dataclass(frozen=True)
@@ -223,26 +224,37 @@ def bare(bench):
 
 
 def train(bench):
-    """A step of training beside torch's."""
-    batch = bench.work / "batch.npz"
+    """A step of training beside torch's: of our network, and of the one of textbooks."""
+    batch, rates = bench.work / "batch.npz", {}
     images, masks = cut(bench.scan(), WINDOW, BATCH)
     np.savez(batch, images=images, masks=masks)
-    steps = bench.sizes.steps
     with bench.our_side() as ours, bench.their_side() as theirs:
         known = load_both(bench, ours, theirs)
-        losses = {OURS: ours.ask("train_on", batch=batch)}
-        losses["torch"] = theirs.ask("train_on", batch=batch, settings=known["settings"])
-        if not abs(losses[OURS] - losses["torch"]) <= TOLERANCE:
+        losses = _steps(bench, ours, theirs, {"batch": batch, "settings": known["settings"]}, "", rates)
+        if not abs(losses[0] - losses[1]) <= TOLERANCE:
             raise SystemExit(f"Not timed: the losses of one batch differ: {losses}.")
-        jobs = {OURS: lambda: ours.ask("train", steps=steps), "torch": lambda: theirs.ask("train", steps=steps)}
-        by_turns(jobs, 1)
-        rates = _rates(by_turns(jobs, bench.rounds), steps * BATCH)
+    with bench.our_side() as ours, bench.their_side() as theirs:
+        counts = ours.ask("forget", run=bench.run), theirs.ask("forget", width=known["width"], depth=known["depth"])
+        check_equal("the numbers of parameters", ours=counts[0], theirs=counts[1])
+        _steps(bench, ours, theirs, {"batch": batch, "settings": known["settings"]}, FULL, rates)
     return {
-        **_figures("patches/s", rates, (OURS, "torch")),
+        **_figures("patches/s", rates, (OURS, "torch"), (OURS + FULL, "torch" + FULL)),
         "parameters": known["parameters"],
+        "parameters_at_full_resolution": counts[0],
         "losses": losses,
         "batch": [BATCH, WINDOW, WINDOW],
     }
+
+
+def _steps(bench, ours, theirs, what, suffix, rates):
+    """Times steps of both sides and adds their rates; gives the losses before."""
+    losses = ours.ask("train_on", batch=what["batch"]), theirs.ask("train_on", **what)
+    steps = bench.sizes.steps
+    jobs = {OURS: lambda: ours.ask("train", steps=steps), "torch": lambda: theirs.ask("train", steps=steps)}
+    by_turns(jobs, 1)
+    found = _rates(by_turns(jobs, bench.rounds), steps * BATCH)
+    rates.update({name + suffix: numbers for name, numbers in found.items()})
+    return losses
 
 
 def pipeline(bench):

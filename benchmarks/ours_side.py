@@ -77,6 +77,16 @@ class Ours:
             "settings": config.to_json(),
         }
 
+    def forget(self, run):
+        """Takes the network at full resolution with random weights, as `peers_side.Peers.forget`; gives its parameters.
+
+        Args:
+            run: The run folder, whose other settings are kept.
+        """
+        self.run_config = dataclasses.replace(Run(Path(run)).open().read_config(), full_resolution=True)
+        self.model = keras_side.build(self.run_config, "float32")
+        return keras_side.parameter_count(self.model)
+
     def windows(self, images, out):
         """Computes windows, uint8 `(count, side, side)` as npy; writes float32 `(count, side, side, 2)`."""
         np.save(out, self.predictor.probabilities(np.load(images)))

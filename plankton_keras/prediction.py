@@ -18,7 +18,7 @@ import tifffile
 from plankton_keras.candidates import bands_of
 from plankton_keras.config import STRIDE
 from plankton_keras.files import scratch, whole_file
-from plankton_keras.images import PNG
+from plankton_keras.images import CLASS_PNG
 from plankton_keras.objects import BandLabeler, Objects, erase, keep_large, label_band
 from plankton_keras.scans import read_padded
 from plankton_keras.taxa import color_of
@@ -221,7 +221,7 @@ def write_prediction(folder, scan, prediction, class_names, probabilities=False)
         The names of the files.
     """
     writers = {
-        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, PNG),
+        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, CLASS_PNG),
         "overlay.jpg": lambda path: cv2.imwrite(
             str(path), draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88)
         ),

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from plankton_keras import schema
-from plankton_keras.images import PNG
+from plankton_keras.images import CLASS_PNG, GRAY_PNG
 from plankton_keras.patches import Patch
 from plankton_keras.tiles import Window
 
@@ -37,9 +37,9 @@ def _serialize(fields):
     return example.SerializeToString(deterministic=True)
 
 
-def _png(pixels):
-    """Encodes gray pixels."""
-    return cv2.imencode(".png", pixels, PNG)[1].tobytes()
+def _png(pixels, how=GRAY_PNG):
+    """Encodes gray levels, or class indices."""
+    return cv2.imencode(".png", pixels, how)[1].tobytes()
 
 
 def encode(patch):
@@ -61,7 +61,7 @@ def encode(patch):
     return _serialize(
         {
             schema.IMAGE: _png(patch.image),
-            schema.MASK: _png(patch.mask),
+            schema.MASK: _png(patch.mask, CLASS_PNG),
             schema.SCAN: patch.scan.encode(),
             schema.TOP: patch.window.top,
             schema.LEFT: patch.window.left,
