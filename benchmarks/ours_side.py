@@ -23,10 +23,11 @@ with no_noise():
     from plankton_keras import devices
     from plankton_keras.config import PredictConfig
     from plankton_keras.data import augment
-    from plankton_keras.data.codec import PNG, decode
+    from plankton_keras.data.codec import decode
     from plankton_keras.data.dataset import Stream, training_dataset
     from plankton_keras.data.records import read_manifest, read_patches
     from plankton_keras.evaluation import count_pixels, scores_of_counts
+    from plankton_keras.images import CLASS_PNG, GRAY_PNG
     from plankton_keras.inference import load_predictor
     from plankton_keras.losses import SegmentationLoss
     from plankton_keras.pairs import ScanPair
@@ -167,8 +168,8 @@ class Ours:
         """Writes the training patches of a records folder as PNG files, as small as they are in the records."""
         patches = list(read_patches(records, read_manifest(records), "train"))
         for index, patch in enumerate(patches):
-            for what in ("image", "mask"):
-                cv2.imwrite(f"{folder}/{index:05d}_{what}.png", getattr(patch, what), PNG)
+            for what, how in (("image", GRAY_PNG), ("mask", CLASS_PNG)):
+                cv2.imwrite(f"{folder}/{index:05d}_{what}.png", getattr(patch, what), how)
         return len(patches)
 
     def stream(self, name, records, settings, batch_size, window):
