@@ -286,7 +286,9 @@ def draw_overlay(scan, classes, side=OVERLAY_SIDE):
         gray, cells = np.pad(scan.read(window), pad, mode="edge"), np.pad(classes[window.slices], pad)
         gray = cv2.resize(gray, (width, bottom - top), interpolation=cv2.INTER_AREA)
         # The largest class of each cell, so that thin animals do not vanish from the reduced picture.
-        return gray, cv2.dilate(cells, np.ones((factor, factor), np.uint8), anchor=(0, 0))[::factor, ::factor]
+        cells = cv2.dilate(cells, np.ones((factor, factor), np.uint8), anchor=(0, 0))
+        # A copy, for a view would keep the whole band in memory.
+        return gray, cells[::factor, ::factor].copy()
 
     gray, reduced = map(np.concatenate, zip(*in_order(reduce, range(0, height, rows)), strict=True))
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)

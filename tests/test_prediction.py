@@ -309,3 +309,14 @@ def test_an_object_of_one_pixel_does_not_vanish_from_a_reduced_overlay():
     # Reduced twice: the cell is 1500, 10.
     rows, columns = np.nonzero((picture != 200).any(axis=-1))
     assert (rows.mean(), columns.mean()) == (1500, 10)
+
+
+def test_the_overlay_of_a_large_scan_takes_no_more_memory_than_that_of_a_small_one():
+    peaks = []
+    for height in (8192, 32_768):
+        scan, classes = ArrayScan("a", np.full((height, 1024), 200, np.uint8)), np.zeros((height, 1024), np.uint8)
+        tracemalloc.start()
+        draw_overlay(scan, classes)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
