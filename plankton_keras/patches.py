@@ -107,16 +107,13 @@ def assign_fold(pairs, folds, fold, seed):
     return [replace(pair, split=split) for pair, split in zip(pairs, splits, strict=True)]
 
 
-def lookup_table(target, ids, path):
-    """Makes the table that turns the ids of a mask into class indices.
+def check_classes(target, ids, path):
+    """Refuses a mask with ids that have no class.
 
     Args:
         target: A `taxa.Target`.
         ids: The ids that stand in the mask.
         path: The mask, for the message.
-
-    Returns:
-        uint8 `(65536,)`: class index by id.
 
     Raises:
         InputError: If an id has no class.
@@ -129,11 +126,28 @@ def lookup_table(target, ids, path):
             "ids that the class table lists.",
             "add them to taxa.csv (or to the file of --target).",
         )
+
+
+def lookup_table(target, ids, path):
+    """Checks the ids of a mask and makes the table that turns them into class indices.
+
+    Args:
+        target: As for `check_classes`.
+        ids: As for `check_classes`.
+        path: As for `check_classes`.
+
+    Returns:
+        As `class_table`.
+
+    Raises:
+        InputError: As `check_classes`.
+    """
+    check_classes(target, ids, path)
     return class_table(target)
 
 
 def class_table(target):
-    """Makes the same table before it is known which ids the mask has.
+    """Makes the table that turns ids into class indices, before it is known which ids a mask has.
 
     Args:
         target: A `taxa.Target`.

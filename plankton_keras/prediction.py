@@ -201,9 +201,11 @@ def map_tiles(scan, rows, probabilities, function, config, progress=None):
             found += using.result() if using else []
             using = pool.submit(use, tiles, results)
             done += len(tiles)
-            if progress:
+            if progress and done < total:
                 progress(pixels * done // total, pixels)
         found += using.result() if using else []
+    if progress:
+        progress(pixels, pixels)
     return found
 
 

@@ -374,3 +374,10 @@ def test_tiles_that_are_not_computed_change_nothing(monkeypatch):
     assert np.array_equal(skipping.probability, exhaustive.probability)
     assert np.array_equal(skipping.classes, exhaustive.classes)
     assert np.array_equal(skipping.objects.scores, exhaustive.objects.scores)
+
+
+def test_progress_ends_with_all_pixels_where_no_tile_is_computed():
+    calls, config = [], PredictConfig(tile=128, context=16)
+    scan, judge = drawn(SQUARE), Judge(by_darkness, ALONE)
+    predict_scan(scan, darkness_as_probability, 0.5, config, lambda *call: calls.append(call), judge)
+    assert calls == [(60_000, 60_000)]

@@ -21,7 +21,7 @@ from plankton_keras.data.codec import decode, encode
 from plankton_keras.data.spools import AFTER, BEFORE, REWRITE, class_pixels, kept_rows, spool_scan
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
-from plankton_keras.patches import class_table, lookup_table
+from plankton_keras.patches import check_classes, class_table
 from plankton_keras.scans import open_pair
 
 SPOOLS = ".spools"
@@ -179,7 +179,7 @@ def estimate(pairs, target, config):
                         encoding += 7 * (time.monotonic() - begun)
                     part["patches"] += 1
                     pixels[pair.split] += class_pixels(patch.mask, len(target.names))
-            lookup_table(target, ids, mask.path)
+            check_classes(target, ids, mask.path)
     for part in splits.values():
         part["shards"] = max(1, round(part["patches"] / config.patches_per_shard))
     return {

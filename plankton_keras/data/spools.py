@@ -17,7 +17,7 @@ from plankton_keras.candidates import bands_of, find_owned
 from plankton_keras.config import parse_gray_range
 from plankton_keras.data.codec import encode, encode_vignette
 from plankton_keras.files import read_json, sha256, whole_file, write_json
-from plankton_keras.patches import class_table, cut_row, is_kept, lookup_table, unit_hash, windows_of
+from plankton_keras.patches import check_classes, class_table, cut_row, is_kept, unit_hash, windows_of
 from plankton_keras.scans import check_ids, open_pair
 from plankton_keras.threads import ahead, in_order
 
@@ -139,7 +139,7 @@ def _write_spool(scan, mask, target, config, split, path, steps):
     with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         patches = tuple(entries(encoded_patches()))
         check_ids(sorted(ids), mask.path)
-        lookup_table(target, ids, mask.path)
+        check_classes(target, ids, mask.path)
         seen, truth = steps.watch_scan(scan, CANDIDATES), steps.watch(mask.read, OWNERS)
         found = _encoded_candidates(
             seen, lambda window, inside: table[truth(window)[inside]], len(pixels), config.vignette_size
