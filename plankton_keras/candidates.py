@@ -198,27 +198,31 @@ def find_candidates(scan, bands, darkness=DARKNESS, min_area=MIN_AREA):
 
 
 def find_owned(scan, bands, read_truth, num_classes):
-    """Finds candidates and the class that most pixels of each have, while its pixels are at hand.
+    """Finds candidates and how many pixels of each class each has, while its pixels are at hand.
 
     Args:
         scan: As for `find_candidates`.
         bands: As for `find_candidates`.
-        read_truth: Function of a `Window` and bool `(height, width)` to the class indices of the pixels so marked.
+        read_truth: Function of a `Window` and bool `(height, width)` to the class indices of the pixels so marked, and
+            the number of pixels of each class in the window.
         num_classes: Number of classes.
 
     Returns:
-        `(candidates, owners)`: the `Candidates`, and int64 `(candidates,)`, class indices.
+        `(candidates, counts, totals)`: the `Candidates`; int64 `(candidates, num_classes)`, pixels of each; and int64
+        `(num_classes,)`, pixels of the scan.
     """
 
     def votes(window, inside, labels):
-        pairs = labels * num_classes + read_truth(window, inside)
+        classes, total = read_truth(window, inside)
+        pairs = labels * num_classes + classes
         counts = np.bincount(pairs, minlength=(labels.max(initial=0) + 1) * num_classes)
-        return counts.reshape(-1, num_classes)[1:]
+        return counts.reshape(-1, num_classes)[1:], total
 
-    candidates, each = _find(scan, bands, DARKNESS, MIN_AREA, votes)
+    candidates, looks = _find(scan, bands, DARKNESS, MIN_AREA, votes)
+    each, totals = zip(*looks, strict=True)
     counts = np.zeros((len(candidates.objects) + 1, num_classes), np.int64)
     np.add.at(counts, candidates.final[1:], np.concatenate(each))
-    return candidates, counts[1:].argmax(axis=1)
+    return candidates, counts[1:], np.sum(totals, axis=0)
 
 
 def _find(scan, bands, darkness, min_area, look=lambda *_: None):

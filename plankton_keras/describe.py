@@ -145,7 +145,10 @@ def _records(path):
         "class_share": manifest.class_share,
         manifest.kind: {split: manifest.count(split) for split in manifest.splits},
         **(
-            {"candidates": {split: manifest.count(split, schema.VIGNETTES) for split in manifest.candidates}}
+            {
+                "candidates": {split: manifest.count(split, schema.VIGNETTES) for split in manifest.candidates},
+                "candidate_share": manifest.candidate_share,
+            }
             if manifest.candidates
             else {}
         ),

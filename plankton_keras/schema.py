@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from plankton_keras.errors import ArtefactError
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 MANIFEST = "manifest.json"
 SPLITS = ("train", "val", "test")
 # The fields of a record.
@@ -103,6 +103,8 @@ class Manifest:
         settings: The `RecordsConfig` as JSON.
         kind: What the splits hold: `patches` of scans, or `vignettes`.
         candidates: Shards of vignettes by split, of everything dark on the scans that patches were cut from.
+        candidate_share: Share of the training pixels of all classes but the first that lie in candidates, 0..1: what
+            is outside is never found. None of vignettes, and where training has no such pixel.
         version: Format version.
     """
 
@@ -115,6 +117,7 @@ class Manifest:
     settings: dict
     kind: str = PATCHES
     candidates: dict = dataclasses.field(default_factory=dict)
+    candidate_share: float | None = None
     version: str = FORMAT_VERSION
 
     def shards(self, split, kind=None):

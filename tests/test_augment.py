@@ -6,9 +6,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from plankton_keras.data import augment  # noqa: E402
 from plankton_keras.data.augment import STRENGTHS, RandomGeometry, RandomPhotometry, Strength, augmenter  # noqa: E402
 
-GROUND, DARK = 220.0, 60.0
+GROUND, DARK = np.uint8(220), np.uint8(60)
 GEOMETRIES = ("none", "light", "strong")
 
 
@@ -26,16 +27,16 @@ def disks(count, size, radius, seed=0, per_image=6):
 def moved(strength_name, images, masks, window, seed=(0, 0)):
     """The geometry of a strength alone: `(images, masks)` as arrays."""
     batch = {
-        "images": tf.constant(images, tf.float32),
-        "segmentation_masks": tf.constant(masks, tf.float32),
+        "images": tf.constant(images, tf.uint8),
+        "segmentation_masks": tf.constant(masks),
         "labels": tf.tile(tf.constant([seed], tf.int32), (len(images), 1)),
     }
     result = RandomGeometry(STRENGTHS[strength_name], window, dtype="float32")(batch)
-    return result["images"].numpy(), result["segmentation_masks"].numpy().astype(masks.dtype)
+    return result["images"].numpy(), result["segmentation_masks"].numpy()
 
 
 def augmented(strength_name, images, masks, window, seed=(0, 0)):
-    result = augmenter(strength_name, window)(tf.constant(images, tf.float32), tf.constant(masks), seed)
+    result = augmenter(strength_name, window)(tf.constant(images, tf.uint8), tf.constant(masks), seed)
     return [each.numpy() for each in result]
 
 
@@ -51,7 +52,7 @@ def edges(mask, reach=1):
 def scene():
     """Eight patches of 192 pixels with dark disks on pale ground, and their masks."""
     masks = disks(8, 192, 12)
-    return np.where(masks, DARK, GROUND).astype(np.float32), masks
+    return np.where(masks, DARK, GROUND), masks
 
 
 @pytest.mark.parametrize("strength", GEOMETRIES)
@@ -82,7 +83,7 @@ def test_image_and_mask_move_together(scene, strength, window):
     # The image is the mask times 200, so that the moved image above 100 is the moved mask, but for its edges.
     masks = scene[1]
     for step in range(3):
-        images, result = moved(strength, masks * 200.0, masks, window, (0, step))
+        images, result = moved(strength, masks * np.uint8(200), masks, window, (0, step))
         agree = (images > 100) == (result > 0)
         assert agree[~edges(result)].mean() > 0.999
         assert agree.mean() > 0.98
@@ -93,7 +94,7 @@ def test_image_and_mask_move_together(scene, strength, window):
 def test_no_label_appears_that_was_not_there(strength):
     rng = np.random.default_rng(0)
     masks = rng.choice(np.array([0, 3, 7], np.uint8), (4, 192, 192, 1))
-    images = rng.uniform(0, 255, masks.shape).astype(np.float32)
+    images = rng.integers(0, 256, masks.shape, np.uint8)
     for step in range(3):
         assert set(np.unique(augmented(strength, images, masks, 128, (0, step))[1])) == {0, 3, 7}
 
@@ -123,24 +124,24 @@ def test_the_share_of_foreground_stays_about_the_same_without_a_window(strength)
 
 def test_none_on_the_whole_patch_is_the_identity():
     rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (3, 128, 128, 1)).astype(np.float32)
+    images = rng.integers(0, 256, (3, 128, 128, 1), np.uint8)
     masks = rng.integers(0, 9, (3, 128, 128, 1), np.uint8)
     result, result_masks = augmented("none", images, masks, 128)
-    np.testing.assert_allclose(result, images, atol=1e-3)
+    assert np.array_equal(result, images)
     assert np.array_equal(result_masks, masks)
 
 
 def test_none_with_a_window_cuts_at_whole_or_fractional_pixels_and_changes_no_level():
     masks = np.ones((4, 128, 128, 1), np.uint8)
-    result, result_masks = augmented("none", np.full(masks.shape, 137.0), masks, 64)
+    result, result_masks = augmented("none", np.full(masks.shape, 137), masks, 64)
     np.testing.assert_allclose(result, 137, atol=1e-3)
     assert (result_masks == 1).all()
 
 
 def test_flips_and_quarter_turns_alone_are_exact_and_all_eight_occur():
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (64, 64)).astype(np.float32)
-    mask = rng.integers(0, 5, (64, 64)).astype(np.uint8)
+    image = rng.integers(0, 256, (64, 64), np.uint8)
+    mask = rng.integers(0, 5, (64, 64), np.uint8)
     ways = [(turns, flip) for turns in range(4) for flip in (False, True)]
 
     def way(array, turns, flip):
@@ -151,12 +152,12 @@ def test_flips_and_quarter_turns_alone_are_exact_and_all_eight_occur():
     for step in range(2):
         batch = {
             "images": tf.tile(image[None, ..., None], (32, 1, 1, 1)),
-            "segmentation_masks": tf.tile(mask[None, ..., None].astype(np.float32), (32, 1, 1, 1)),
+            "segmentation_masks": tf.tile(mask[None, ..., None], (32, 1, 1, 1)),
             "labels": tf.tile([[0, step]], (32, 1)),
         }
         result = layer(batch)
         for each, its_mask in zip(result["images"].numpy(), result["segmentation_masks"].numpy(), strict=True):
-            found = [one for one in ways if np.allclose(each[..., 0], way(image, *one), atol=0.05)]
+            found = [one for one in ways if np.array_equal(each[..., 0], way(image, *one))]
             assert len(found) == 1
             assert np.array_equal(its_mask[..., 0], way(mask, *found[0]))
             met.add(found[0])
@@ -168,7 +169,7 @@ def test_photometry_changes_the_image_and_never_the_mask(scene, strength):
     images, masks = scene
     batch = {
         "images": tf.constant(images),
-        "segmentation_masks": tf.constant(masks, tf.float32),
+        "segmentation_masks": tf.constant(masks),
         "labels": tf.tile([[0, 0]], (len(images), 1)),
     }
     result = RandomPhotometry(STRENGTHS[strength], dtype="float32")(batch)
@@ -180,7 +181,7 @@ def test_photometry_changes_the_image_and_never_the_mask(scene, strength):
 def test_the_light_changes_by_no_more_than_it_says(strength):
     # A flat image has no contrast and no edges: what remains is the brightness, and noise about it.
     limits = STRENGTHS[strength]
-    flat = np.full((16, 128, 128, 1), 128.0)
+    flat = np.full((16, 128, 128, 1), 128, np.uint8)
     images, _ = augmented(strength, flat, np.zeros(flat.shape, np.uint8), 128)
     means = images.mean(axis=(1, 2, 3))
     assert np.abs(means - 128).max() <= limits.brightness + 0.5
@@ -191,7 +192,7 @@ def test_the_light_changes_by_no_more_than_it_says(strength):
 @pytest.mark.parametrize("strength", GEOMETRIES)
 def test_values_stay_within_0_and_255(strength):
     rng = np.random.default_rng(0)
-    images = rng.choice([0.0, 255.0], (6, 128, 128, 1))
+    images = rng.choice(np.array([0, 255], np.uint8), (6, 128, 128, 1))
     masks = np.zeros(images.shape, np.uint8)
     for step in range(3):
         result, _ = augmented(strength, images, masks, 128, (0, step))
@@ -236,11 +237,38 @@ def test_half_precision_of_the_global_policy_changes_nothing(scene):
 @pytest.mark.parametrize("strength", GEOMETRIES)
 def test_inside_a_dataset_the_batch_is_the_same_as_eager(scene, strength):
     images, masks = augmented(strength, *scene, 128, (2, 5))
-    augment = augmenter(strength, 128)
+    of_batch = augmenter(strength, 128)
     dataset = tf.data.Dataset.from_tensors(scene).map(
-        lambda image, mask: augment(image, mask, (tf.constant(2, tf.int64), tf.constant(5, tf.int64)))
+        lambda image, mask: of_batch(image, mask, (tf.constant(2, tf.int64), tf.constant(5, tf.int64)))
     )
     ours, our_masks = next(iter(dataset))
     # The graph may fuse sums: at most a hundredth of a gray level, and a label at an edge.
     np.testing.assert_allclose(ours.numpy(), images, atol=0.05)
     assert (our_masks.numpy() != masks).mean() < 1e-4
+
+
+def relit(image, draws, fill=None):
+    """What `_relight` makes of a single image `(height, width)`, by the definition in floating point."""
+    contrast, brightness, blur, noise, start = draws
+    image = image.astype(np.float64)
+    line = np.array([1, 4, 6, 4, 1]) / 16
+    padded = np.pad(image, 2, mode="reflect")
+    blurred = sum(
+        line[row] * line[column] * padded[row : row + image.shape[0], column : column + image.shape[1]]
+        for row in range(5)
+        for column in range(5)
+    )
+    mean = image.mean() if fill is None else fill
+    changed = (image + blur * (blurred - image) - mean) * contrast + mean + brightness
+    place = int(np.float32(start) * (augment.NORMALS - image.size))
+    noises = augment._normals()[place : place + image.size].reshape(image.shape)
+    return np.clip(changed + noise * noises, 0, 255)
+
+
+@pytest.mark.parametrize("fill", [None, 255.0])
+def test_photometry_is_contrast_about_the_mean_then_brightness_blur_and_noise(fill):
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 30, 1), np.uint8)
+    draws = np.array([[1.2, 15, 0, 0, 0], [0.8, -5, 0.5, 0, 0], [1.1, 3, 0.25, 4, 0.3]], np.float32)
+    result = augment._relight(images, draws, fill)
+    for image, each, found in zip(images, draws, result, strict=True):
+        np.testing.assert_allclose(found[..., 0], relit(image[..., 0], each, fill), atol=0.01)

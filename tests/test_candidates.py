@@ -208,8 +208,15 @@ def test_the_owner_of_a_candidate_is_the_class_of_most_of_its_pixels_class_0_too
     truth[49:81, 49:69], truth[49:81, 69:81] = 1, 2
     truth[199:231, 49:64] = 1
     truth[190:240, 190:240] = 2
-    _, owners = find_owned(scan, cut(300, *places), lambda window, inside: truth[window.slices][inside], 3)
-    assert owners.tolist() == [1, 0, 2]
+
+    def read_truth(window, inside):
+        classes = truth[window.slices]
+        return classes[inside], np.bincount(classes.ravel(), minlength=3)
+
+    _, counts, totals = find_owned(scan, cut(300, *places), read_truth, 3)
+    # The dark squares have 31 pixels a side and, by the mean over 3 x 3, one more: 32 x 32.
+    assert counts.tolist() == [[0, 640, 384], [544, 480, 0], [0, 0, 1024]]
+    assert totals.tolist() == np.bincount(truth.ravel()).tolist()
 
 
 def test_a_vignette_shows_its_candidate_alone():
@@ -257,8 +264,11 @@ def test_a_scan_without_candidates_has_no_vignettes_and_no_owners():
     candidates = find(drawn(), (100,))
     images, sides = candidates.vignettes(16)
     assert (len(candidates.objects), images.shape, sides.shape) == (0, (0, 16, 16, 1), (0, 1))
-    _, owners = find_owned(
-        ArrayScan("a", drawn()), cut(300, 100), lambda _, inside: np.zeros(inside.sum(), np.uint8), 2
+    _, counts, totals = find_owned(
+        ArrayScan("a", drawn()),
+        cut(300, 100),
+        lambda _, inside: (np.zeros(inside.sum(), np.uint8), (inside.size, 0)),
+        2,
     )
-    assert owners.tolist() == []
+    assert (counts.shape, totals.tolist()) == ((0, 2), [300 * 300, 0])
     assert not label_map(candidates).any()

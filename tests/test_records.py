@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -104,7 +105,7 @@ def test_other_settings_are_refused_in_a_folder_that_was_begun(tiny_scans, tmp_p
     with pytest.raises(ArtefactError) as caught:
         write(tiny_scans, tmp_path / "out", config=RecordsConfig(patch_size=128))
     assert str(caught.value) == (
-        f"{tmp_path / 'out'} was begun with other settings.\n"
+        f"{tmp_path / 'out'} was begun with other settings, or by another version.\n"
         "Expected: the settings of the interrupted command.\n"
         "Fix: give the same options, or --overwrite."
     )
@@ -161,6 +162,23 @@ def test_class_shares_are_those_of_the_training_patches(tiny_records):
     masks = [patch.mask for patch in records.read_patches(tiny_records, manifest, "train")]
     assert manifest.class_share["living"] == pytest.approx(np.mean(masks))
     assert sum(manifest.class_share.values()) == pytest.approx(1)
+
+
+def test_the_share_that_candidates_hold_leaves_out_what_is_pale_small_or_of_other_scans(tmp_path):
+    scan, mask = np.full((2, 300, 300), 200, np.uint8), np.zeros((2, 300, 300), np.uint16)
+    # Dark and large: 40 x 40 pixels, all in a candidate. Pale: 20 x 20, and small: 5 x 5 pixels, in none.
+    scan[:, 20:60, 20:60], mask[:, 20:60, 20:60] = 80, 9
+    mask[0, 100:120, 100:120] = 8
+    scan[0, 200:205, 200:205], mask[0, 200:205, 200:205] = 80, 8
+    # Ids below 8 are not living.
+    scan[:, 200:240, 20:60], mask[:, 200:240, 20:60] = 80, 3
+    for split, index in (("train", 0), ("val", 1)):
+        (tmp_path / split).mkdir()
+        cv2.imwrite(str(tmp_path / split / f"{split}_scan.png"), scan[index])
+        cv2.imwrite(str(tmp_path / split / f"{split}_mask.png"), mask[index])
+    (tmp_path / "out").mkdir()
+    manifest = records.write_records(find_pairs(tmp_path), TARGET, CONFIG, tmp_path / "out")
+    assert manifest.candidate_share == pytest.approx(1600 / (1600 + 400 + 25))
 
 
 def test_the_estimate_is_what_is_then_written(tiny_scans, tiny_records):

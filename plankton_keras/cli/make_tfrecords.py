@@ -65,6 +65,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     size = sum(shard.bytes for shards in manifest.splits.values() for shard in shards)
     lines = [
         *_split_lines(result),
+        *_candidate_lines(manifest),
         f"{size / 1000000.0:.0f} MB in {output.duration(seconds)}, {result['megapixels_per_second']} Mpx/s",
         f"Next: plankton train {out} --out runs/NAME",
     ]
@@ -147,6 +148,14 @@ def _say_cost(pairs, target, config, as_json):
         f"about {plan['megabytes']:.0f} MB, {output.duration(plan['seconds'])}; nothing written",
     ]
     output.finish(plan, lines, as_json)
+
+
+def _candidate_lines(manifest):
+    """Words how much of what is looked for can be found at all."""
+    if manifest.candidate_share is None:
+        return []
+    share = output.percent(manifest.candidate_share)
+    return [f"candidates, darker than the local ground, hold {share} of the training pixels to be found"]
 
 
 def _split_lines(result):

@@ -14,6 +14,9 @@ import tensorflow as tf
 
 # Normal numbers drawn once, from which the noise of every image is a run.
 NORMALS = 2**22
+LEVELS = np.arange(256, dtype=np.float32)
+# The line of a 5x5 blur.
+BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ class RandomGeometry(_SeededLayer):
         fill: What lies beyond the edge in place of the mirrored patch, or None.
 
     Call arguments:
-        inputs: Dictionary of `images` uint8 or float32 `(batch, size, size, 1)`, values 0..255, `segmentation_masks`
-            uint8 of the same shape and `labels` int32 `(batch, 2)`, the seed.
+        inputs: Dictionary of `images` uint8 `(batch, size, size, 1)`, gray levels, `segmentation_masks` uint8 of the
+            same shape and `labels` int32 `(batch, 2)`, the seed.
     """
 
     def __init__(self, strength, window, fill=None, **kwargs):
@@ -153,7 +156,7 @@ def _warp(images, transformations, window, interpolation, fill):
     """Resamples each image by its own map.
 
     Args:
-        images: uint8 or float32 `(batch, size, size, 1)`.
+        images: uint8 `(batch, size, size, 1)`.
         transformations: float32 `(batch, 6)`: the map from a pixel `(x, y)` of the window to one of the image.
         window: Side of the window in pixels.
         interpolation: OpenCV's number of it.
@@ -185,40 +188,53 @@ class RandomPhotometry(_SeededLayer):
         self.fill = fill
 
     def get_random_transformation_batch(self, batch_size, images=None, labels=None, **kwargs):
-        """Hands on the seed, from which `augment_images` draws."""
-        return tf.cast(labels, tf.int32)
+        """Draws contrast, brightness, share of blur, standard deviation and start of noise: `(batch, 5)`."""
+        seed, strength, one = tf.cast(labels[0], tf.int32), self.strength, (batch_size,)
+        brightness = strength.brightness if self.fill is None else 0.0
+        draws = (
+            _uniform(seed, 11, one, 1 - strength.contrast, 1 + strength.contrast),
+            _uniform(seed, 12, one, -brightness, brightness),
+            _uniform(seed, 10, one, 0.0, strength.blur),
+            _uniform(seed, 13, one, 0.0, strength.noise),
+            _uniform(seed, 14, one, 0.0, 1.0),
+        )
+        return tf.stack(draws, axis=1)
 
     def augment_images(self, images, transformations, **kwargs):
         """Gives float32 images, values 0..255."""
-        images, seed, strength = tf.cast(images, tf.float32), transformations[0], self.strength
-        one = (tf.shape(images)[0], 1, 1, 1)
-        if strength.blur:
-            share = _uniform(seed, 10, one, 0.0, strength.blur)
-            blurred = tf.numpy_function(_blurred, (images,), tf.float32, stateful=False)
-            images += share * (tf.ensure_shape(blurred, images.shape) - images)
-        contrast = 1 + _uniform(seed, 11, one, -strength.contrast, strength.contrast)
-        if self.fill is None:
-            mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-            brightness = _uniform(seed, 12, one, -strength.brightness, strength.brightness)
-            images = (images - mean) * contrast + (mean + brightness)
-        else:
-            images = (images - self.fill) * contrast + self.fill
-        if strength.noise:
-            sigma = _uniform(seed, 13, one, 0.0, strength.noise)
-            starts = _uniform(seed, 14, (tf.shape(images)[0],), 0.0, 1.0)
-            noise = tf.numpy_function(_noise, (starts, tf.shape(images)), tf.float32, stateful=False)
-            images += sigma * tf.ensure_shape(noise, images.shape)
-        return tf.clip_by_value(images, 0.0, 255.0)
+        changed = tf.numpy_function(
+            lambda *arrays: _relight(*arrays, self.fill), (images, transformations), tf.float32, stateful=False
+        )
+        return tf.ensure_shape(changed, images.shape)
 
     def augment_segmentation_masks(self, segmentation_masks, transformations, **kwargs):
         """Gives the masks back."""
         return segmentation_masks
 
 
-def _blurred(images):
-    """Blurs by the binomial kernel 1 4 6 4 1 in both directions, mirrored at the edges."""
-    line = np.array([1, 4, 6, 4, 1], np.float32) / 16
-    return np.stack([cv2.sepFilter2D(image, -1, line, line)[..., None] for image in images])
+def _relight(images, draws, fill):
+    """Changes the looks of each image by its own draws.
+
+    Args:
+        images: uint8 `(batch, height, width, 1)`.
+        draws: float32 `(batch, 5)`, as `RandomPhotometry` draws them.
+        fill: As for `RandomPhotometry`.
+
+    Returns:
+        float32 `(batch, height, width, 1)`, values 0..255.
+    """
+    changed = np.empty(images.shape, np.float32)
+    for image, (contrast, brightness, blur, noise, start), out in zip(images, draws, changed[..., 0], strict=True):
+        mean = cv2.mean(image)[0] if fill is None else fill
+        # Contrast and brightness are a table of 256 levels; blur comes after, which is the same before clipping.
+        cv2.LUT(image[..., 0], (LEVELS - mean) * contrast + (mean + brightness), out)
+        if blur:
+            blurred = cv2.sepFilter2D(out, -1, BINOMIAL, BINOMIAL)
+            cv2.addWeighted(out, 1 - float(blur), blurred, float(blur), 0, out)
+        if noise:
+            cv2.scaleAdd(_noise(start, out.shape), float(noise), out, out)
+        np.clip(out, 0, 255, out=out)
+    return changed
 
 
 @functools.cache
@@ -227,11 +243,11 @@ def _normals():
     return np.random.default_rng(0).standard_normal(NORMALS, np.float32)
 
 
-def _noise(starts, shape):
-    """Takes normal noise of a shape `(batch, ...)`; where each image's begins, 0..1, comes from the seed."""
-    size = int(np.prod(shape[1:]))
-    places = (starts * max(NORMALS - size, 1)).astype(int)
-    return np.stack([np.resize(_normals()[place : place + size], shape[1:]) for place in places])
+def _noise(start, shape):
+    """Takes normal noise of a shape; where it begins, 0..1, comes from the seed."""
+    size = int(np.prod(shape))
+    place = int(start * max(NORMALS - size, 1))
+    return np.resize(_normals()[place : place + size], shape)
 
 
 def augmenter(strength_name, window, fill=None):
@@ -243,14 +259,15 @@ def augmenter(strength_name, window, fill=None):
         fill: Gray level of the ground, which is kept, and lies beyond the edge; or None to mirror the image there.
 
     Returns:
-        A function of `(images, masks, seed)`: uint8 or float32 images `(batch, size, size, 1)`, values 0..255, uint8
-        masks of the same shape, and two integers, to `(images, masks)` of the window's size, the images in float32. The
-        same seed gives the same batch.
+        A function of `(images, masks, seed)`: uint8 images `(batch, size, size, 1)`, gray levels, uint8 masks of the
+        same shape, and two integers, to `(images, masks)` of the window's size, the images in float32. The same seed
+        gives the same batch.
 
     Example:
 
     >>> augment = augmenter("strong", window=64)
-    >>> images, masks = augment(tf.fill((2, 128, 128, 1), 220.0), tf.zeros((2, 128, 128, 1), tf.uint8), (0, 1))
+    >>> patches = tf.fill((2, 128, 128, 1), tf.constant(220, tf.uint8))
+    >>> images, masks = augment(patches, tf.zeros_like(patches), (0, 1))
     >>> images.shape, masks.dtype
     (TensorShape([2, 64, 64, 1]), tf.uint8)
     """

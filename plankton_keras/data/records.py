@@ -60,8 +60,9 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
         if any(spool.candidates for spool in members):
             per_shard = VIGNETTES_PER_PATCH * config.patches_per_shard
             candidates[split] = _write_split(f"{split}-candidates", _order(members, "candidates"), per_shard, out)
-    members = [spool.class_pixels for spool in spools if spool.source.split == "train"]
-    train_pixels = np.sum(members or [[0] * len(target.names)], axis=0)
+    members = [spool for spool in spools if spool.source.split == "train"]
+    train_pixels = np.sum([spool.class_pixels for spool in members] or [[0] * len(target.names)], axis=0)
+    held, looked_for = np.sum([spool.held for spool in members] or [(0, 0)], axis=0)
     manifest = schema.Manifest(
         patch_size=config.patch_size,
         classes=target.names,
@@ -71,6 +72,7 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
         sources=tuple(spool.source for spool in spools),
         settings=config.to_json(),
         candidates=candidates,
+        candidate_share=float(held / looked_for) if looked_for else None,
     )
     write_json(out / schema.MANIFEST, manifest.to_json())
     shutil.rmtree(out / SPOOLS)
@@ -95,10 +97,11 @@ def _spools(pairs, target, config, folder, crew, progress):
 def _claim_settings(out, target, config):
     """Notes the settings beside the spools; refuses to complete a folder of other settings."""
     path = out / SPOOLS / "settings.json"
-    ours = json.loads(json.dumps({"config": config.to_json(), "target": target.to_json()}))
+    ours = {"config": config.to_json(), "target": target.to_json(), "version": schema.FORMAT_VERSION}
+    ours = json.loads(json.dumps(ours))
     if path.is_file() and read_json(path, REWRITE) != ours:
         raise ArtefactError(
-            f"{out} was begun with other settings.",
+            f"{out} was begun with other settings, or by another version.",
             "the settings of the interrupted command.",
             "give the same options, or --overwrite.",
         )

@@ -38,6 +38,7 @@ class Spool:
         patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
         candidates: The same of the records of candidates.
         class_pixels: Pixels of the patches by class index.
+        held: Pixels of all classes but 0 that lie in candidates, and all there are.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Spool:
     patches: tuple
     candidates: tuple
     class_pixels: tuple
+    held: tuple
 
 
 def spool_scan(pair, tell, target, config, folder):
@@ -86,8 +88,9 @@ def _read_spool(path, index):
     if not index.is_file():
         return None
     known = read_json(index, REWRITE)
-    patches, candidates = (tuple(map(tuple, known[key])) for key in ("patches", "candidates"))
-    return Spool(path, schema.Source(**known["source"]), patches, candidates, tuple(known["class_pixels"]))
+    frames = {key: tuple(map(tuple, known[key])) for key in ("patches", "candidates")}
+    pixels = {key: tuple(known[key]) for key in ("class_pixels", "held")}
+    return Spool(path, schema.Source(**known["source"]), **frames, **pixels)
 
 
 class _Steps:
@@ -140,21 +143,35 @@ def _write_spool(scan, mask, target, config, split, path, steps):
         patches = tuple(entries(encoded_patches()))
         check_ids(sorted(ids), mask.path)
         check_classes(target, ids, mask.path)
-        seen, truth = steps.watch_scan(scan, CANDIDATES), steps.watch(mask.read, OWNERS)
-        found = _encoded_candidates(
-            seen, lambda window, inside: table[truth(window)[inside]], len(pixels), config.vignette_size
-        )
-        candidates = tuple(entries(found))
-    return {"patches": patches, "candidates": candidates, "class_pixels": tuple(pixels.tolist())}
+        seen, truth = steps.watch_scan(scan, CANDIDATES), _truth_of(steps.watch(mask.read, OWNERS), table, len(pixels))
+        found, counts, totals = find_owned(seen, bands_of(scan.height), truth, len(pixels))
+        candidates = tuple(entries(_encoded_candidates(found, counts.argmax(axis=1), config.vignette_size, scan.stem)))
+    return {
+        "patches": patches,
+        "candidates": candidates,
+        "class_pixels": tuple(pixels.tolist()),
+        "held": (int(counts[:, 1:].sum()), int(totals[1:].sum())),
+    }
 
 
-def _encoded_candidates(scan, read_truth, num_classes, size):
+def _truth_of(read, table, num_classes):
+    """Gives what `candidates.find_owned` asks of a mask; few of its pixels are any object."""
+
+    def truth(window, inside):
+        ids = read(window)
+        totals = np.bincount(table[ids[ids > 0]], minlength=num_classes)
+        totals[table[0]] += ids.size - totals.sum()
+        return table[ids[inside]], totals
+
+    return truth
+
+
+def _encoded_candidates(candidates, owners, size, stem):
     """Encodes a vignette of each candidate of a scan; gives it with its box."""
-    candidates, owners = find_owned(scan, bands_of(scan.height), read_truth, num_classes)
 
     def encoded(candidate):
         box, label, pixels, side = candidate
-        return box, encode_vignette(pixels[..., 0], label, int(side[0]), scan.stem)
+        return box, encode_vignette(pixels[..., 0], label, int(side[0]), stem)
 
     columns = candidates.objects.boxes.tolist(), owners.tolist(), *candidates.vignettes(size)
     return in_order(encoded, zip(*columns, strict=True))
