@@ -98,9 +98,16 @@ def over_models(models):
         probabilities=_mean_of([model.probabilities for model in models]),
         threshold=float(np.mean([model.threshold for model in models])),
         judge=_one_judge([model.judge for model in models]),
-        training_scans={digest: stem for model in models for digest, stem in model.training_scans.items()},
+        curves={},
+        looks=first.looks if all(other.looks == first.looks for other in others) else (),
+        training_scans=_all_scans(models, "training_scans"),
+        validation_scans=_all_scans(models, "validation_scans"),
         **known,
     )
+
+
+def _all_scans(models, name):
+    return {digest: stem for model in models for digest, stem in getattr(model, name).items()}
 
 
 def _mean_of(functions):

@@ -157,6 +157,7 @@ class RecordsConfig(Config):
     val_fraction: float = setting(
         0.2, "Share of the scans for validation where there are no train/ and val/ folders.", low=0.0, high=0.9
     )
+    split_by: str = setting("", "Column of samples.csv, such as day: scans of one value stay in one split or fold.")
     folds: int = setting(
         0, "Parts for cross-validation, as many as scans to leave out one at a time; one part becomes val.", low=0
     )
@@ -237,6 +238,7 @@ class PredictConfig(Config):
     threshold: float | None = setting(
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
     )
+    wanted: str = setting("", "precision=0.95 or recall=0.95: the threshold that has it on the validation scans.")
     min_area: int = setting(60, "Objects of fewer pixels are dropped.", low=0)
     turns: bool = setting(False, "Test-time augmentation: average over the eight flips and turns, 8 times slower.")
     probabilities: bool = setting(False, "Also write STEM_probability.tif (uint8, 255 = 1).")
@@ -285,3 +287,33 @@ def parse_gray_range(text):
             f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
         )
     return int(low), int(high)
+
+
+def parse_wanted(text):
+    """Reads what a threshold is wanted for.
+
+    Args:
+        text: `precision=SHARE` or `recall=SHARE`, or "".
+
+    Returns:
+        `(name, share)`, or None for "".
+
+    Raises:
+        SettingError: If it is neither, or the share is not between 0 and 1.
+
+    Example:
+
+    >>> parse_wanted("recall=0.95")
+    ('recall', 0.95)
+    """
+    if not text:
+        return None
+    name, _, share = text.partition("=")
+    try:
+        if name in ("precision", "recall") and 0 < float(share) < 1:
+            return name, float(share)
+    except ValueError:
+        pass
+    raise SettingError(
+        f"wanted is {text!r}.", "precision=SHARE or recall=SHARE, between 0 and 1.", "such as --wanted recall=0.95."
+    )

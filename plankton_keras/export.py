@@ -11,6 +11,7 @@ import numpy as np
 from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.models import tempered
 from plankton_keras.models.encoders import save_encoder
 from plankton_keras.runs import now, versions
 
@@ -104,7 +105,7 @@ def export_encoder(run, out, overwrite=False):
 
 def _models(keras, run):
     """Loads the model of pixels and that of vignettes; None for what a run has not."""
-    model = keras.saving.load_model(run.model, compile=False)
+    model = tempered(keras.saving.load_model(run.model, compile=False), run.temperature())
     if run.classifies_vignettes():
         return None, model
     judged = run.read_thresholds().get("objects")
@@ -168,6 +169,7 @@ def describe(run, difference):
         **(_of_vignettes(provenance) if run.classifies_vignettes() else _of_patches(run, provenance)),
         "target": provenance["target"],
         "training_scans": provenance["training_scans"],
+        "validation_scans": provenance.get("validation_scans", {}),
         "model_sha256": run.digest(),
         "max_difference": difference,
         "created": now(),
@@ -183,6 +185,8 @@ def _of_patches(run, provenance):
         "threshold": thresholds["foreground"],
         "pixel_threshold": thresholds["pixel"]["threshold"],
         "objects": thresholds.get("objects"),
+        "curves": thresholds.get("curves", {}),
+        "looks": run.looks(),
         "input": {
             "image": f"uint8 (N, H, W, 1), 0 black to 255 white; H and W multiples of {STRIDE}",
             "image_bytes": "string (N,), PNG, JPEG, BMP or GIF files, all of one size",
@@ -200,6 +204,7 @@ def _of_vignettes(provenance):
     size = provenance["vignette_size"]
     return {
         "vignette_size": size,
+        "training_vignettes": provenance.get("training_vignettes", ""),
         "input": {
             "image": f"uint8 (N, {size}, {size}, 1), padded to a square with the ground at 255, then scaled",
             "side": "float32 (N, 1), the longer side of the object in pixels before that",

@@ -31,6 +31,8 @@ class Weights:
         vignette_size: Side of the vignettes that the classifier sees in pixels.
         edge: Share of the local ground from which a candidate's pixel is too bright to belong to the object: where its
             mask ends.
+        temperature: What all log-odds are divided by in the end, so that probabilities are what they say.
+        shift: What is added to the network's log-odds where its word alone counts, so that one threshold fits all.
     """
 
     pixel: float
@@ -41,6 +43,8 @@ class Weights:
     min_area: int
     vignette_size: int
     edge: float = DARKNESS
+    temperature: float = 1.0
+    shift: float = 0.0
 
     def to_json(self):
         """Gives the weights as plain values."""
@@ -193,10 +197,10 @@ class Evidence:
 
         def of_band(top, bottom, places, labels, evidence):
             cut = self.cut[labels]
-            odds = np.where(cut, evidence[:, 0], evidence @ factors + weights.bias)
+            odds = np.where(cut, evidence[:, 0] + weights.shift, evidence @ factors + weights.bias)
             ends = self.depth(top, bottom, places, labels) < round(STEPS * (1 - weights.edge))
             values = (
-                (probability, np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds))))),
+                (probability, np.where(ends, 0, np.rint(255 / (1 + np.exp(-odds / weights.temperature))))),
                 (classes, np.where(cut, classes[top:bottom].ravel()[places], likeliest[labels])),
             )
             for whole, inside in values:

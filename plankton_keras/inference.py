@@ -1,16 +1,17 @@
 """A run or an export as one callable: gray patches in, probabilities out. Always computed by TensorFlow."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from plankton_keras.config import ENCODERS
-from plankton_keras.errors import ArtefactError
+from plankton_keras.config import ENCODERS, parse_wanted
+from plankton_keras.errors import ArtefactError, SettingError
 from plankton_keras.export import METADATA, newest_version
 from plankton_keras.files import read_json, sha256
 from plankton_keras.fusion import Judge, Weights
+from plankton_keras.models import tempered
 from plankton_keras.runs import Run
 from plankton_keras.schema import check_version
 from plankton_keras.taxa import Target
@@ -34,6 +35,9 @@ class Predictor:
         source: Path of the run or export.
         target: The `taxa.Target` that it learned.
         training_scans: Stem by SHA-256 of the scans that it was trained on.
+        curves: `curves.threshold_curves` on the validation scans; empty of averages and of older runs.
+        validation_scans: Stem by SHA-256 of the scans that best epoch and threshold were chosen on.
+        looks: List of dictionaries that `shift.unlike` compares scans with; empty of averages and of older runs.
     """
 
     probabilities: Callable
@@ -44,6 +48,34 @@ class Predictor:
     source: str
     target: Target
     training_scans: dict
+    curves: dict = field(default_factory=dict)
+    validation_scans: dict = field(default_factory=dict)
+    looks: tuple = ()
+
+    def threshold_for(self, config):
+        """Gives the threshold that a `config.PredictConfig` asks for: its own, one for what is wanted, or the model's.
+
+        Raises:
+            SettingError: If no threshold had what is wanted on the validation scans, or none was noted.
+        """
+        wanted = parse_wanted(config.wanted)
+        if config.threshold is not None or not wanted:
+            return self.threshold if config.threshold is None else config.threshold
+        name, share = wanted
+        reached = [
+            threshold
+            for threshold, value in zip(self.curves.get("threshold", ()), self.curves.get(name, ()), strict=True)
+            if value >= share
+        ]
+        if not reached:
+            best = max(self.curves.get(name, ()), default=None)
+            raise SettingError(
+                f"{self.source} has no threshold with {config.wanted}.",
+                "a run of which validation scans tell it." if best is None else f"at most {name}={best:.4f}.",
+                "give a --threshold.",
+            )
+        # The one that gives the least of the other away.
+        return min(reached) if name == "precision" else max(reached)
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,9 @@ class Classifier:
         size: Side of the vignettes in pixels.
         digest: SHA-256 of the model.
         source: Path of the run or export.
+        training_scans: Stem by SHA-256 of the scans whose candidates it was trained on.
+        training_vignettes: `leaks.vignette_digests` of the labelled vignettes that it was trained on; none of runs from
+            before these were noted.
     """
 
     classify: Callable
@@ -67,6 +102,8 @@ class Classifier:
     size: int
     digest: str
     source: str
+    training_scans: dict = field(default_factory=dict)
+    training_vignettes: frozenset = frozenset()
 
 
 def load_predictor(path):
@@ -115,13 +152,13 @@ def _of_run(run):
     import keras
     import tensorflow as tf
 
-    model = _load(run.model)
+    provenance, thresholds = run.read_provenance(), run.read_thresholds()
+    model = tempered(_load(run.model), run.temperature())
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8)])
     def serve(images):
         return keras.ops.softmax(model(tf.cast(images, tf.float32)[..., None], training=False))
 
-    provenance, thresholds = run.read_provenance(), run.read_thresholds()
     judge = None
     if thresholds.get("objects"):
         judge = Judge(_classify_with(_load(run.judge)), Weights(**thresholds["objects"]))
@@ -134,6 +171,9 @@ def _of_run(run):
         source=str(run.folder),
         target=Target.from_json(provenance["target"]),
         training_scans=provenance["training_scans"],
+        curves=thresholds.get("curves", {}),
+        validation_scans=provenance.get("validation_scans", {}),
+        looks=tuple(run.looks()),
     )
 
 
@@ -208,7 +248,7 @@ def load_classifier(path):
     run = Run(path)
     if run.config.is_file():
         known, digest = run.open().read_provenance(), run.digest()
-        classify = _classify_with(_load(run.model))
+        classify = _classify_with(tempered(_load(run.model), run.temperature()))
     else:
         folder, known = _open_export(path)
         classify, digest = (
@@ -223,6 +263,8 @@ def load_classifier(path):
         size=known["vignette_size"],
         digest=digest,
         source=str(path),
+        training_scans=known["training_scans"],
+        training_vignettes=frozenset(known.get("training_vignettes", "").split()),
     )
 
 
@@ -279,4 +321,7 @@ def _of_export(folder, metadata):
         source=str(folder),
         target=Target.from_json(metadata["target"]),
         training_scans=metadata["training_scans"],
+        curves=metadata.get("curves", {}),
+        validation_scans=metadata.get("validation_scans", {}),
+        looks=tuple(metadata.get("looks", ())),
     )

@@ -11,13 +11,16 @@ import numpy as np
 
 from plankton_keras import schema
 from plankton_keras.config import PredictConfig
+from plankton_keras.curves import histogram_of, threshold_curves
 from plankton_keras.data.records import rebuild_scans
 from plankton_keras.data.vignette_records import read_vignettes
 from plankton_keras.files import write_json
 from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
-from plankton_keras.models import classifier
+from plankton_keras.models import classifier, tempered
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
+from plankton_keras.shift import confidence
+from plankton_keras.temperature import fit_temperature, pixel_temperature
 from plankton_keras.weighing import WORTH, best_edge, best_threshold, fit_weights
 
 # 40 million multiplications a vignette, so that the objects of a scan of real size take seconds.
@@ -25,6 +28,8 @@ ENCODER = "mobilenet_075"
 BATCH = 32
 # Inverse strength of the penalty on standardised features.
 PENALTY = 1e-3
+# Log-odds, as of 0.95, that a threshold has at most after calibration.
+FAR = 2.94
 # Validation scans are predicted until this many pixels are, one at least: what is fitted has few parameters.
 ENOUGH_PIXELS = 150_000_000
 
@@ -40,8 +45,9 @@ def complete(run, records, manifest, config):
 
     Returns:
         The dictionary of thresholds.json: `foreground`, the threshold of the whole; `f1`, the F1 that it has on the
-        validation scans; `pixel`, `threshold` and `f1` of the network alone; and, where they help, `objects`, the
-        `fusion.Weights`.
+        validation scans; `temperature`, what the network's logits are divided by; `pixel`, `threshold` and `f1` of the
+        network alone; and, where they help, `objects`, the `fusion.Weights`. The file also has
+        `curves.threshold_curves`, and `shift.confidence` of each scan.
     """
     model = keras.saving.load_model(run.model, compile=False)
     judge_model = None
@@ -49,31 +55,76 @@ def complete(run, records, manifest, config):
         judge_model = fit_classifier(read_vignettes(records, manifest, "train"), len(manifest.classes), config.weights)
     judge = judge_model and Judge(classify_with(judge_model), Weights.alone(manifest.settings["vignette_size"]))
 
-    def probabilities(images):
-        return keras.ops.convert_to_numpy(keras.ops.softmax(model.predict_on_batch(images[..., None])))
+    def maps_at(temperature):
+        calibrated = tempered(model, temperature)
+
+        def probabilities(images):
+            return keras.ops.convert_to_numpy(keras.ops.softmax(calibrated.predict_on_batch(images[..., None])))
+
+        for scan, truth in scans:
+            _, classes, probability, bands, _ = predict_maps(scan, probabilities, predicting)
+            yield scan, truth, classes, probability, bands
 
     predicting = PredictConfig().for_classes(len(manifest.classes))
-    plain, seen = [], []
-    for stem, (image, truth) in rebuild_scans(records, manifest, "val").items():
-        scan = ArrayScan(stem, image)
-        _, classes, probability, bands = predict_maps(scan, probabilities, predicting)
-        plain.append((probability, truth))
-        if judge:
-            seen.append((judge.look(scan, bands), classes, probability, truth))
-        if sum(truth.size for _, truth in plain) > ENOUGH_PIXELS:
-            break
-    f1, threshold = best_threshold(plain)
-    found = {"foreground": threshold, "f1": f1, "pixel": {"threshold": threshold, "f1": f1}}
+    scans = _enough(rebuild_scans(records, manifest, "val"))
+    temperature = pixel_temperature(sum(histogram_of(truth, likely) for _, truth, _, likely, _ in maps_at(1.0)))
+    maps = list(maps_at(temperature))
+    f1, threshold = best_threshold((probability, truth) for _, truth, _, probability, _ in maps)
+    found = {"foreground": threshold, "f1": f1, "temperature": temperature}
+    found["pixel"] = {"threshold": threshold, "f1": f1}
+    final = ((probability, truth) for _, truth, _, probability, _ in maps)
     if judge:
+        seen = [(judge.look(scan, bands), *more, truth) for scan, truth, *more, bands in maps]
         scored = [_score(seen, each) for each in fit_weights(seen, judge.weights)]
         fused_f1, fused, weights = max(scored, key=lambda each: each[0], default=(0.0, 0.0, None))
         if fused_f1 > f1 + WORTH:
             judge_model.save(run.judge)
-            # One threshold for both, since what the edge of the scan cuts is left to the network alone.
-            shift = float(log_odds(255 * threshold) - log_odds(255 * fused))
-            found |= {"f1": fused_f1, "objects": replace(weights, bias=weights.bias + shift).to_json()}
-    write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans"})
+            found["f1"] = fused_f1
+            found["foreground"], weights = _calibrated(seen, weights, fused, threshold)
+            found["objects"] = weights.to_json()
+            final = _applied(seen, weights)
+    histograms = [histogram_of(truth, probability) for probability, truth in final]
+    seen_there = {"curves": threshold_curves(sum(histograms)), "confidences": list(map(confidence, histograms))}
+    write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans", **seen_there})
     return found
+
+
+def _enough(scans):
+    """Takes scans, one at least, until they have enough pixels: a list of `(scan, truth)`."""
+    taken = []
+    for stem, (image, truth) in scans.items():
+        taken.append((ArrayScan(stem, image), truth))
+        if sum(truth.size for _, truth in taken) > ENOUGH_PIXELS:
+            break
+    return taken
+
+
+def _calibrated(seen, weights, fused, threshold):
+    """Makes the probabilities that weights give what they say.
+
+    Args:
+        seen: As for `weighing.fit_weights`.
+        weights: The `fusion.Weights`.
+        fused: Their threshold.
+        threshold: That of the network alone, to which the edge of the scan leaves some candidates.
+
+    Returns:
+        `(threshold, weights)`, with the temperature, and the shift that makes one threshold fit both.
+    """
+    weights = replace(weights, shift=float(log_odds(255 * fused) - log_odds(255 * threshold)))
+    temperature = pixel_temperature(sum(histogram_of(truth, likely) for likely, truth in _applied(seen, weights)))
+    # Not so cold that the threshold comes to lie among the ends, where 1/255 is much.
+    temperature = max(temperature, float(abs(log_odds(255 * fused))) / FAR)
+    calibrated = 1 / (1 + np.exp(-log_odds(255 * fused) / temperature))
+    return float(calibrated), replace(weights, temperature=temperature)
+
+
+def _applied(seen, weights):
+    """Gives the probabilities of all evidence by its weights, and the truth, of each scan."""
+    for evidence, classes, probability, truth in seen:
+        fused = np.array(probability)
+        evidence.apply(weights, np.array(classes), fused)
+        yield fused, truth
 
 
 def _score(seen, weights):
@@ -84,9 +135,7 @@ def _score(seen, weights):
     """
 
     def bands():
-        for evidence, classes, probability, truth in seen:
-            fused = np.array(probability)
-            evidence.apply(weights, np.array(classes), fused)
+        for (evidence, *_), (fused, truth) in zip(seen, _applied(seen, weights), strict=True):
 
             def of_band(top, bottom, *inside, evidence=evidence, fused=fused, truth=truth):
                 depth = np.zeros(truth[top:bottom].shape, np.uint8)
@@ -97,6 +146,25 @@ def _score(seen, weights):
 
     f1, threshold, edge = best_edge(bands())
     return f1, threshold, replace(weights, edge=edge) if edge else weights
+
+
+def calibrate(run, records, manifest):
+    """Finds the temperature of a trained classifier of vignettes on its validation vignettes, and writes it.
+
+    Args:
+        run: The `runs.Run`; its best model is there.
+        records: The records folder.
+        manifest: Its manifest.
+
+    Returns:
+        The dictionary of thresholds.json: `temperature`.
+    """
+    images, sides, labels = read_vignettes(records, manifest, "val")
+    model = keras.saving.load_model(run.model, compile=False)
+    logits = model.predict({"image": images, "side": sides}, batch_size=BATCH, verbose=0)
+    found = {"temperature": fit_temperature(logits.astype(np.float64), labels)}
+    write_json(run.thresholds, {**found, "chosen_by": "likelihood on the validation vignettes"})
+    return found
 
 
 def fit_classifier(vignettes, num_classes, weights):

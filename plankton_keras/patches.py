@@ -47,13 +47,15 @@ def unit_hash(*parts):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
-def assign_splits(pairs, val_fraction, seed):
+def assign_splits(pairs, val_fraction, seed, groups=None):
     """Gives each scan without a split one of `train` and `val`.
 
     Args:
         pairs: List of `scans.ScanPair`; those with a split keep it.
-        val_fraction: Share of the scans for validation; at least one where there are two or more.
+        val_fraction: Share of the scans for validation; at least one group where there are two or more.
         seed: Decides which.
+        groups: Group by stem, such as the day; a group stays together, and is taken where it brings the share nearer.
+            Without it each scan is its own group.
 
     Returns:
         A list of pairs, all with a split, in the order given.
@@ -65,28 +67,44 @@ def assign_splits(pairs, val_fraction, seed):
     >>> [pair.split for pair in assign_splits(pairs, 0.2, seed=0)].count("val")
     1
     """
-    free = sorted((pair.stem for pair in pairs if pair.split is None), key=lambda stem: unit_hash(seed, stem))
-    count = round(len(free) * val_fraction)
-    if val_fraction and len(free) > 1:
-        count = min(max(count, 1), len(free) - 1)
-    chosen = set(free[:count])
+    members = _members((pair.stem for pair in pairs if pair.split is None), groups)
+    wanted = round(sum(map(len, members.values())) * val_fraction)
+    order = sorted(members, key=lambda group: unit_hash(seed, group))
+    taken, count = [], 0
+    for group in order:
+        nearer = abs(count + len(members[group]) - wanted) < abs(count - wanted)
+        if nearer and len(taken) < max(1, len(order) - 1):
+            taken.append(group)
+            count += len(members[group])
+    if val_fraction and not taken and len(order) > 1:
+        taken = [min(order, key=lambda group: len(members[group]))]
+    chosen = {stem for group in taken for stem in members[group]}
     return [replace(pair, split=pair.split or ("val" if pair.stem in chosen else "train")) for pair in pairs]
 
 
-def assign_fold(pairs, folds, fold, seed):
+def _members(stems, groups):
+    """Lists the stems of each group."""
+    members = {}
+    for stem in stems:
+        members.setdefault(groups[stem] if groups else stem, []).append(stem)
+    return members
+
+
+def assign_fold(pairs, folds, fold, seed, groups=None):
     """Gives one of several parts of the scans to `val` and the others to `train`, for cross-validation by scan.
 
     Args:
         pairs: List of `scans.ScanPair`; those of the split `test` keep it, those of `train` and `val` are dealt anew.
-        folds: Number of parts, whose sizes differ by one scan at most.
+        folds: Number of parts, whose sizes differ by one scan at most, or by as little as whole groups allow.
         fold: Which part becomes `val`, from 0.
         seed: Decides which scan is in which part.
+        groups: Group by stem, as for `assign_splits`.
 
     Returns:
         A list of pairs, all with a split, in the order given.
 
     Raises:
-        SettingError: If there is no such part, or there are fewer scans than parts.
+        SettingError: If there is no such part, or there are fewer scans or groups than parts.
 
     Example:
 
@@ -95,16 +113,48 @@ def assign_fold(pairs, folds, fold, seed):
     >>> [pair.split for pair in assign_fold(pairs, 5, 2, seed=0)].count("val")
     1
     """
-    dealt = sorted((pair.stem for pair in pairs if pair.split != "test"), key=lambda stem: unit_hash(seed, stem))
-    if not (2 <= folds <= len(dealt) and fold < folds):
+    members = _members((pair.stem for pair in pairs if pair.split != "test"), groups)
+    if not (2 <= folds <= len(members) and fold < folds):
+        kind = "group" if groups else "scan"
         raise SettingError(
-            f"--folds is {folds} and --fold {fold}, of {len(dealt)} scans.",
-            "2 folds or more, at most one a scan, and a fold below their number.",
+            f"--folds is {folds} and --fold {fold}, of {len(members)} {kind}s.",
+            f"2 folds or more, at most one a {kind}, and a fold below their number.",
             "choose another --folds or --fold.",
         )
-    chosen = set(dealt[fold::folds])
+    # The largest first, each to the part that is smallest so far.
+    parts = [[] for _ in range(folds)]
+    for group in sorted(members, key=lambda group: (-len(members[group]), unit_hash(seed, group))):
+        min(parts, key=len).extend(members[group])
+    chosen = set(parts[fold])
     splits = ["val" if pair.stem in chosen else "test" if pair.split == "test" else "train" for pair in pairs]
     return [replace(pair, split=split) for pair, split in zip(pairs, splits, strict=True)]
+
+
+def check_groups(pairs, groups, column):
+    """Refuses splits that share a group.
+
+    Args:
+        pairs: List of `scans.ScanPair` with a split each.
+        groups: Group by stem.
+        column: What the groups are, for the message.
+
+    Raises:
+        InputError: If a group stands in two splits; all of them are named.
+    """
+    splits = {}
+    for pair in pairs:
+        splits.setdefault(groups[pair.stem], {}).setdefault(pair.split, pair.stem)
+    shared = {group: stems for group, stems in splits.items() if len(stems) > 1}
+    if shared:
+        named = (
+            f"{group} ({', '.join(f'{stem} in {split}' for split, stem in stems.items())})"
+            for group, stems in sorted(shared.items())
+        )
+        raise InputError(
+            f"Splits share the {column} {', '.join(named)}.",
+            f"scans of one {column} in one split.",
+            "move them to one of the folders, or leave --split-by out.",
+        )
 
 
 def check_classes(target, ids, path):

@@ -11,6 +11,7 @@ from plankton_keras.files import sha256
 from plankton_keras.inference import load_predictor
 from plankton_keras.prediction import peak_memory_mb, predict_scan, write_prediction
 from plankton_keras.scans import open_scan
+from plankton_keras.shift import unlike
 
 # The predictor that this process has loaded, by its paths and whether it looks at all turns.
 _LOADED = {}
@@ -81,7 +82,7 @@ def predict_file(job, tell, models, digest, config, out):
         tell(0, 0)
         return None
     predictor = load(models, config.turns, digest)
-    threshold = predictor.threshold if config.threshold is None else config.threshold
+    threshold = predictor.threshold_for(config)
     started = time.monotonic()
     with open_scan(job.path, parse_gray_range(config.gray_range)) as scan:
         prediction = predict_scan(scan, predictor.probabilities, threshold, config, tell, predictor.judge)
@@ -98,5 +99,6 @@ def predict_file(job, tell, models, digest, config, out):
         "megapixels_per_second": round(megapixels / seconds, 2),
         "peak_memory_mb": peak_memory_mb(),
         "objects": len(prediction.objects),
+        "unlike_training": unlike(prediction.look or {}, predictor.looks),
         "living_share": round(int(prediction.objects.areas.sum()) / (scan.height * scan.width), 6),
     }

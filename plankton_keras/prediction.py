@@ -21,6 +21,7 @@ from plankton_keras.files import scratch, whole_file
 from plankton_keras.images import CLASS_PNG
 from plankton_keras.objects import BandLabeler, Objects, erase, keep_large, label_band
 from plankton_keras.scans import read_padded
+from plankton_keras.shift import look
 from plankton_keras.taxa import color_of
 from plankton_keras.threads import ahead, in_order
 from plankton_keras.tiles import Window, fitting, tile_rows
@@ -40,12 +41,14 @@ class ScanPrediction:
         probability: uint8 `(height, width)`, probability of all classes but 0, 255 = 1.
         objects: The `objects.Objects`.
         seconds: Time that it took.
+        look: `shift.look` at the scan; None without a judge, who finds the candidates.
     """
 
     classes: np.ndarray
     probability: np.ndarray
     objects: Objects
     seconds: float
+    look: dict | None = None
 
 
 def likeliest(probabilities):
@@ -84,7 +87,7 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
         A `ScanPrediction`.
     """
     started = time.monotonic()
-    num_classes, classes, probability, bands = predict_maps(scan, probabilities, config, progress, judge)
+    num_classes, classes, probability, bands, evidence = predict_maps(scan, probabilities, config, progress, judge)
 
     def keep(band):
         top, bottom = band
@@ -96,7 +99,8 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
     before = [labeler.add(band) for band in in_order(keep, bands)]
     objects, final = keep_large(*labeler.finish(), config.min_area)
     erase(classes, final, [(*band, number) for band, number in zip(bands, before, strict=True)])
-    return ScanPrediction(classes, probability, objects, time.monotonic() - started)
+    seen = look(evidence.candidates) if evidence else None
+    return ScanPrediction(classes, probability, objects, time.monotonic() - started, seen)
 
 
 def predict_maps(scan, probabilities, config, progress=None, judge=None):
@@ -113,8 +117,9 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
         judge: As for `predict_scan`.
 
     Returns:
-        `(number of classes, classes, probability, bands)`: the likeliest class but 0 and the probability of all
-        classes but 0, both uint8 `(height, width)`, and the list of `(top, bottom)` of the bands.
+        `(number of classes, classes, probability, bands, evidence)`: the likeliest class but 0 and the probability of
+        all classes but 0, both uint8 `(height, width)`, the list of `(top, bottom)` of the bands, and the judge's
+        `fusion.Evidence`, None without one.
     """
     shape, bands = (scan.height, scan.width), bands_of(scan.height)
     classes, probability = scratch(*shape), scratch(*shape)
@@ -131,7 +136,7 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
     if evidence:
         num_classes = evidence.judged.shape[1]
         evidence.apply(judge.weights, classes, probability)
-    return num_classes, classes, probability, bands
+    return num_classes, classes, probability, bands, evidence
 
 
 def rows_of(height, width, config):

@@ -119,6 +119,15 @@ class Run:
         """Reads the thresholds: `foreground` and, where the run has a judge, `objects`, the weights of its word."""
         return read_json(self.thresholds, RETRAIN)
 
+    def temperature(self):
+        """Gives what the model's logits are divided by for probabilities that are what they say; 1 of older runs."""
+        return self.read_thresholds().get("temperature", 1.0) if self.thresholds.is_file() else 1.0
+
+    def looks(self):
+        """Gives what `shift.unlike` compares scans with: `shift.look` at the training scans, and the confidences."""
+        confidences = [{"confidence": value} for value in self.read_thresholds().get("confidences", ())]
+        return [*self.read_provenance().get("training_looks", ()), *confidences]
+
     def digest(self):
         """Digests the model file: 64 hexadecimal digits."""
         return sha256(self.model)

@@ -78,7 +78,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Source:
-    """One scan that records were cut from; sizes in pixels, digests of the files."""
+    """One scan that records were cut from; sizes in pixels, digests of the files, and `shift.look` at it."""
 
     stem: str
     split: str
@@ -87,6 +87,7 @@ class Source:
     dpi: float | None
     scan_sha256: str
     mask_sha256: str
+    look: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from plankton_keras.data.records import read_manifest, rebuild_scans
-from plankton_keras.data.vignette_records import read_vignettes
+from plankton_keras.data.vignette_records import read_sources, read_vignettes
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import sha256
+from plankton_keras.leaks import trained_on, vignette_digests
 from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import lookup_table
 from plankton_keras.scans import ArrayScan, open_pair
@@ -34,13 +35,12 @@ class Truth:
     opened: Callable
 
 
-def truths_of_pairs(folder, split, masks=None):
+def truths_of_pairs(folder, split):
     """Finds scan/mask pairs to score.
 
     Args:
         folder: A folder of pairs; with sub-folders of splits only `split` is taken.
         split: Name of the split.
-        masks: Folder of the masks, or None.
 
     Returns:
         A list of `Truth`.
@@ -48,7 +48,7 @@ def truths_of_pairs(folder, split, masks=None):
     Raises:
         InputError: If there is nothing to score.
     """
-    pairs = [pair for pair in find_pairs(folder, masks) if pair.split in (None, split) and pair.mask is not None]
+    pairs = [pair for pair in find_pairs(folder) if pair.split in (None, split) and pair.mask is not None]
     if not pairs:
         raise InputError(
             f"{folder} has no masks in the split {split!r}.", "scan/mask pairs.", "choose another --split."
@@ -114,10 +114,7 @@ def truths_of_vignettes(data, split, classifier):
         InputError: If there is nothing to read, or a file is no picture.
     """
     if not (Path(data) / MANIFEST).is_file():
-        found = find_vignettes(data, val_fraction=0)
-        if split_folders(data):
-            found = [vignette for vignette in found if vignette.split == split]
-        return load_vignettes(found, classifier.classes, classifier.size)
+        return load_vignettes(_labelled(data, split), classifier.classes, classifier.size)
     manifest = read_manifest(data)
     if manifest.classes != classifier.classes:
         raise ArtefactError(
@@ -126,3 +123,53 @@ def truths_of_vignettes(data, split, classifier):
             "check the path.",
         )
     return read_vignettes(data, manifest, split)
+
+
+def _labelled(data, split):
+    """Finds the labelled vignettes of a split in folders named after classes; without splits all of them."""
+    found = find_vignettes(data, val_fraction=0)
+    return [vignette for vignette in found if vignette.split == split] if split_folders(data) else found
+
+
+def seen_scans(truths, known):
+    """Names the scans that a model knows.
+
+    Args:
+        truths: List of `Truth`.
+        known: The model's `training_scans` or `validation_scans`: stem by SHA-256.
+
+    Returns:
+        A list of stems; none where the evaluation is honest.
+    """
+    return trained_on(((truth.digest, truth.stem) for truth in truths), known)
+
+
+def seen_vignettes(data, split, vignettes, classifier):
+    """Names the vignettes that a model was trained on.
+
+    Args:
+        data: As for `truths_of_vignettes`.
+        split: As for `truths_of_vignettes`.
+        vignettes: What `truths_of_vignettes` gave.
+        classifier: The `inference.Classifier` to score.
+
+    Returns:
+        A list of `CLASS/NAME.jpg`, or of the stems of scans for candidates of records of scans; none where the
+        evaluation is honest, or the run is from before its vignettes were noted.
+    """
+    images, sides, _ = vignettes
+    is_records = (Path(data) / MANIFEST).is_file()
+    manifest = read_manifest(data) if is_records else None
+    scans = [source for source in manifest.sources if source.split == split] if is_records else []
+    if scans:
+        return trained_on(((source.scan_sha256, source.stem) for source in scans), classifier.training_scans)
+    seen = trained_on(
+        zip(vignette_digests(images[..., 0], sides), range(len(images)), strict=True), classifier.training_vignettes
+    )
+    if not seen:
+        return []
+    if is_records:
+        names = read_sources(data, manifest, split)
+    else:
+        names = [f"{each.label}/{each.path.name}" for each in _labelled(data, split)]
+    return [names[index] for index in seen]

@@ -85,8 +85,8 @@ def test_each_json_has_the_keys_that_scripts_rely_on(chain):
     }
     scores = said["evaluate"]
     assert {"pixel", "classes", "objects", "scans", "threshold"} <= set(scores)
-    assert set(scores["pixel"]) == {"accuracy", "precision", "recall", "f1", "iou"}
-    assert set(scores["objects"]) == {"precision", "recall", "f1", "ap50", "pq"}
+    assert set(scores["pixel"]) >= {"accuracy", "precision", "recall", "f1", "iou"}
+    assert set(scores["objects"]) >= {"precision", "recall", "f1", "ap50", "pq"}
     assert list(scores["classes"]) == ["non-living", "living"]
     assert [scan["scan"] for scan in scores["scans"]] == ["c"]
     assert said["predict"]["failed"] == []
@@ -253,6 +253,51 @@ def test_records_of_a_folder_with_a_bad_mask_are_completed_once_it_is_mended(tin
     mask.write_bytes(whole)
     run(*words, "--resume")
     assert (tmp_path / "r" / "manifest.json").is_file()
+
+
+def test_what_the_run_was_trained_on_is_scored_where_allowed_and_the_report_says_so(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e", "--quiet")
+    said = run(*words, "--allow-training-scans").stdout
+    text = f"{folder / 'run'} was trained on a and 1 others. These scores say nothing of other scans."
+    assert said.startswith(text)
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert metrics["warnings"] == [{"severe": True, "text": text}]
+    assert text in (tmp_path / "e" / "report.html").read_text()
+
+
+def test_scans_that_the_threshold_was_chosen_on_are_named(chain, tiny_scans, tmp_path):
+    folder, said = chain
+    (warning,) = said["evaluate"]["warnings"]
+    assert warning == {
+        "severe": False,
+        "text": f"{folder / 'run'} chose its best epoch and threshold on c. A test split is free of that.",
+    }
+    words = ("evaluate", folder / "run", tiny_scans, "--split", "test", "--out", tmp_path / "e", "--json", "--quiet")
+    assert json.loads(run(*words).stdout)["warnings"] == []
+
+
+def test_masks_of_another_tool_are_scored_alone_and_beside_a_run(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    shutil.copy(tiny_scans / "test" / "d_mask.png.ppm", masks / "d_mask.png.ppm")
+    truth = cv2.imread(str(masks / "d_mask.png.ppm"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(masks / "d.png"), np.where(truth == 8, 255, 0).astype(np.uint8))
+    (masks / "d_mask.png.ppm").unlink()
+    words = (tiny_scans, "--masks", masks, "--split", "test", "--json", "--quiet")
+    alone = json.loads(run("evaluate", *words, "--out", tmp_path / "1").stdout)
+    assert (alone["model"], alone["pixel"]["f1"], alone["objects"]["pq"]) == (str(masks), 1, 1)
+    both = json.loads(run("evaluate", folder / "run", *words, "--out", tmp_path / "2").stdout)
+    assert [each["model"] for each in both["runs"]] == [str(folder / "run"), str(masks)]
+    assert both["comparison"][0]["f1"] == pytest.approx(both["pixel"]["f1"] - 1)
+
+
+def test_the_report_opens_with_the_figures_of_metrics_json(chain):
+    folder, said = chain
+    page = (folder / "evaluation" / "report.html").read_text()
+    assert f"{said['evaluate']['pixel']['f1']:.4f}" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
 
 
 def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scans, tmp_path):

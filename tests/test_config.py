@@ -102,6 +102,8 @@ def test_a_config_with_no_default_left_survives_json(kind):
         "probabilities": True,
         "pixels_only": True,
         "turns": True,
+        "split_by": "day",
+        "wanted": "recall=0.9",
     }
 
     def other(item):

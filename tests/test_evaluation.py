@@ -1,20 +1,21 @@
 """evaluation: scores that follow from counts, checked by hand and against scikit-learn."""
 
+import contextlib
+
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from plankton_keras.evaluation import (
-    Counts,
-    ObjectCounts,
-    count_baseline,
-    count_pixels,
-    count_scan,
-    scores_of_counts,
-)
+from plankton_keras.baselines import count_baseline, score_baselines
+from plankton_keras.candidates import bands_of, find_candidates
+from plankton_keras.counting import Counts, count_pixels, count_scan, scores_of_counts
+from plankton_keras.evaluation import Contestant, gain_over, score
+from plankton_keras.gallery import Gallery
 from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import ScanPrediction
 from plankton_keras.scans import ArrayScan
+from plankton_keras.spreads import intervals
+from plankton_keras.truths import Truth
 
 
 def predicted(classes, probability=None):
@@ -30,13 +31,28 @@ def counts_of(truth, classes, probability=None, num_classes=2):
 def test_scores_of_counts_by_hand():
     # 6 found, 2 false, 4 missed, 8 of neither.
     assert scores_of_counts(6, 2, 4, 8) == pytest.approx(
-        {"accuracy": 14 / 20, "precision": 6 / 8, "recall": 6 / 10, "f1": 12 / 18, "iou": 6 / 12}
+        {
+            "accuracy": 14 / 20,
+            "balanced_accuracy": (6 / 10 + 8 / 10) / 2,
+            "precision": 6 / 8,
+            "recall": 6 / 10,
+            "f1": 12 / 18,
+            "iou": 6 / 12,
+        }
     )
 
 
 @pytest.mark.parametrize(("counts", "accuracy"), [((0, 0, 0, 0), 0.0), ((0, 0, 0, 9), 1.0), ((0, 5, 0, 5), 0.5)])
 def test_nothing_out_of_nothing_is_0_not_nan(counts, accuracy):
-    assert scores_of_counts(*counts) == {"accuracy": accuracy, "precision": 0, "recall": 0, "f1": 0, "iou": 0}
+    scores = {"accuracy": accuracy, "balanced_accuracy": accuracy / 2, "precision": 0, "recall": 0, "f1": 0, "iou": 0}
+    assert scores_of_counts(*counts) == scores
+
+
+def test_counts_may_be_arrays_and_score_one_by_one():
+    rows = np.random.default_rng(0).integers(0, 9, (20, 4))
+    whole = scores_of_counts(*rows.T)
+    for index, row in enumerate(rows.tolist()):
+        assert {name: float(values[index]) for name, values in whole.items()} == scores_of_counts(*row)
 
 
 def test_f1_and_iou_keep_their_relation():
@@ -56,16 +72,15 @@ def test_pixels_are_counted_as_by_scikit_learn(num_classes):
 
 def test_pixel_scores_are_those_of_the_foreground_whatever_its_kind():
     # Rows are truth. Foreground: found 5 + 1 + 2 + 6 = 14, false 3 + 4 = 7, missed 2 + 0 = 2, neither 80.
-    counts = Counts(np.array([[80, 3, 4], [2, 5, 1], [0, 2, 6]]))
-    assert counts.pixel_scores() == pytest.approx(
-        {"accuracy": 94 / 103, "precision": 14 / 21, "recall": 14 / 16, "f1": 28 / 37, "iou": 14 / 23}
-    )
+    counts = Counts(np.array([[80, 3, 4], [2, 5, 1], [0, 2, 6]]), None)
+    scores = {"accuracy": 94 / 103, "precision": 14 / 21, "recall": 14 / 16, "f1": 28 / 37, "iou": 14 / 23}
+    assert counts.pixel_scores() == pytest.approx({**scores, "balanced_accuracy": (14 / 16 + 80 / 87) / 2})
 
 
 def test_class_scores_are_those_of_each_class_against_all_others():
     rng = np.random.default_rng(1)
     truth, classes = rng.integers(0, 3, (2, 40, 40), np.uint8)
-    scores = Counts(count_pixels(truth, classes, 3)).class_scores(("ground", "copepod", "worm"))
+    scores = Counts(count_pixels(truth, classes, 3), None).class_scores(("ground", "copepod", "worm"))
     precision, recall, f1, _ = precision_recall_fscore_support(truth.ravel(), classes.ravel())
     for index, name in enumerate(("ground", "copepod", "worm")):
         assert scores[name]["precision"] == pytest.approx(precision[index])
@@ -73,40 +88,6 @@ def test_class_scores_are_those_of_each_class_against_all_others():
         assert scores[name]["f1"] == pytest.approx(f1[index])
         assert scores[name]["accuracy"] == pytest.approx(((truth == index) == (classes == index)).mean())
         assert scores[name]["support"] == (truth == index).sum()
-
-
-def test_objects_scores_by_hand():
-    # 3 true objects, 3 predicted: scores 0.9 hit, 0.8 no hit, 0.7 hit; IoU of the hits 0.6 and 0.8.
-    counts = ObjectCounts([0.6, 0.8], 3, 3, [(0.7, True), (0.9, True), (0.8, False)])
-    # Precision at the hits: 1/1 and 2/3; each adds a recall of 1/3.
-    ap50 = (1 + 2 / 3) / 3
-    # (0.6 + 0.8) / (2 + 1/2 + 1/2).
-    expected = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "ap50": ap50, "pq": 1.4 / 3}
-    assert counts.scores() == pytest.approx(expected)
-
-
-def test_ap50_takes_the_best_precision_at_this_recall_or_a_higher_one():
-    # Ranked: no hit, hit, hit. Precision 0, 1/2, 2/3; the first hit counts 2/3 too. Two true objects.
-    counts = ObjectCounts([0.9, 0.9], 3, 2, [(0.9, False), (0.8, True), (0.7, True)])
-    assert counts.scores()["ap50"] == pytest.approx(2 / 3)
-
-
-def test_ap50_is_at_least_the_average_precision_of_scikit_learn_and_equal_where_precision_only_falls():
-    rng = np.random.default_rng(0)
-    score, hit = rng.random(40), rng.random(40) < 0.5
-    ranking = list(zip(score.tolist(), hit.tolist(), strict=True))
-    found = int(hit.sum())
-    ap50 = ObjectCounts([1.0] * found, 40, found, ranking).scores()["ap50"]
-    assert ap50 >= average_precision_score(hit, score)
-    score = hit + rng.random(40) / 2
-    ranking = list(zip(score.tolist(), hit.tolist(), strict=True))
-    ap50 = ObjectCounts([1.0] * found, 40, found, ranking).scores()["ap50"]
-    assert ap50 == pytest.approx(average_precision_score(hit, score)) == pytest.approx(1)
-
-
-@pytest.mark.parametrize("counts", [ObjectCounts(), ObjectCounts([], 0, 4, []), ObjectCounts([], 1, 0, [(0.5, False)])])
-def test_without_a_match_all_object_scores_are_0(counts):
-    assert counts.scores() == {"precision": 0, "recall": 0, "f1": 0, "ap50": 0, "pq": 0}
 
 
 def random_maps(seed, height, width, num_classes=2):
@@ -129,6 +110,7 @@ def test_the_pixels_of_a_scan_are_scored_as_by_scikit_learn_over_all_bands(heigh
     precision, recall, f1, _ = precision_recall_fscore_support(truth.ravel(), classes.ravel(), average="binary")
     scores = counts_of(truth, classes).pixel_scores()
     assert (scores["precision"], scores["recall"], scores["f1"]) == pytest.approx((precision, recall, f1))
+    assert scores["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth.ravel(), classes.ravel()))
 
 
 @pytest.mark.parametrize("height", [90, 1300])
@@ -149,11 +131,15 @@ def test_the_objects_of_a_scan_are_matched_as_by_comparing_every_pair(height):
     )
     both = both.reshape(len(true_objects) + 1, len(objects) + 1)[1:, 1:]
     iou = both / (true_objects.areas[:, None] + objects.areas[None] - both)
-    assert sorted(counts.matched) == pytest.approx(sorted(iou[iou > 0.5]))
-    assert (counts.true, counts.predicted) == (len(true_objects), len(objects))
-    expected = sorted(zip(objects.scores.tolist(), (iou > 0.5).any(axis=0).tolist(), strict=True))
-    assert sorted(counts.ranking) == expected
-    assert 0 < len(counts.matched) < counts.true
+    matched = np.where(iou > 0.5, iou, 0)
+    assert counts.true.ious == pytest.approx(matched.max(axis=1))
+    assert counts.predicted.ious == pytest.approx(matched.max(axis=0))
+    assert counts.predicted.scores == pytest.approx(objects.scores)
+    assert counts.true.common.tolist() == both.sum(axis=1).tolist()
+    assert counts.predicted.common.tolist() == both.sum(axis=0).tolist()
+    assert counts.true.held.tolist() == (2 * both > objects.areas[None]).sum(axis=1).tolist()
+    assert counts.predicted.held.tolist() == (2 * both > true_objects.areas[:, None]).sum(axis=0).tolist()
+    assert 0 < (counts.true.ious > 0).sum() < len(counts.true)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +159,7 @@ def test_objects_match_above_an_iou_of_one_half_only(true_width, width, matched)
     truth[1:11, :true_width] = 1
     classes[1:11, :width] = 1
     counts = counts_of(truth, classes).objects
-    assert counts.matched == pytest.approx(matched)
-    assert (counts.true, counts.predicted) == (1, 1)
-    assert counts.ranking == [(1.0, bool(matched))]
+    assert counts.true.ious.tolist() == counts.predicted.ious.tolist() == pytest.approx(matched or [0])
 
 
 def test_an_object_across_the_border_of_bands_is_one_object():
@@ -184,29 +168,30 @@ def test_an_object_across_the_border_of_bands_is_one_object():
     classes[1010:2060, 2:6] = 1
     counts = counts_of(truth, classes).objects
     # 1050 of 1060 rows.
-    assert counts.matched == pytest.approx([1050 / 1060])
-    assert (counts.true, counts.predicted) == (1, 1)
+    assert counts.true.ious.tolist() == counts.predicted.ious.tolist() == pytest.approx([1050 / 1060])
 
 
 def test_a_prediction_that_joins_two_equal_objects_matches_neither():
     truth = np.array([[1, 1, 0, 1, 1]], np.uint8)
     # The joined object has 5 pixels and shares 2 with each: IoU 2/5.
     counts = counts_of(truth, np.ones((1, 5), np.uint8)).objects
-    assert (counts.matched, counts.true, counts.predicted) == ([], 2, 1)
+    assert (counts.true.ious.tolist(), counts.predicted.ious.tolist()) == ([0, 0], [0])
+    assert (counts.scores()["merges"], counts.scores()["splits"]) == (1, 0)
 
 
 def test_counts_of_two_scans_add_up_to_those_of_both():
     parts = [random_maps(seed, 80, 60, 3) for seed in (1, 2)]
-    total = Counts.of(3)
-    for truth, classes, probability in parts:
-        total.add(counts_of(truth, classes, probability, 3))
+    total = Counts.join([counts_of(*part, 3) for part in parts])
     # One scan with both, apart by an empty row.
     gap = np.zeros((1, 60), np.uint8)
     joined = [np.concatenate([parts[0][index], gap, parts[1][index]]) for index in range(3)]
     whole = counts_of(*joined, 3)
     whole.confusion[0, 0] -= 60
+    whole.histogram[0, 0] -= 60
     assert np.array_equal(total.confusion, whole.confusion)
-    assert total.objects.scores() == pytest.approx(whole.objects.scores())
+    assert np.array_equal(total.histogram, whole.histogram)
+    for one, other in zip(total.objects.scores()["by_iou"], whole.objects.scores()["by_iou"], strict=True):
+        assert one == pytest.approx(other)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +206,86 @@ def dark_squares():
 
 def test_counts_of_the_baseline_are_those_of_its_map(dark_squares):
     scan, squares = dark_squares
-    counts = count_baseline(ArrayScan("a", scan), lambda window: squares[window.slices] * np.uint8(2))
+    counts = count_baseline(
+        find_candidates(ArrayScan("a", scan), bands_of(1300)), lambda window: squares[window.slices] * np.uint8(2)
+    )
     # All 4 * 1600 pixels of the squares are found with 4 * (42 * 42 - 40 * 40) = 656 false ones.
     assert counts.confusion.tolist() == [[1300 * 700 - 6400 - 656, 656], [0, 6400]]
+    assert counts.histogram[:, [0, 255]].tolist() == counts.confusion.tolist()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_histogram_counts_every_pixel_by_truth_and_probability(num_classes):
+    truth, classes, probability = random_maps(0, 1300, 70, num_classes)
+    expected = confusion_matrix((truth > 0).ravel() * 256, probability.ravel(), labels=range(257))[[0, 256], :256]
+    assert np.array_equal(counts_of(truth, classes, probability, num_classes).histogram, expected)
+
+
+def truths_of(*maps):
+    """`truths.Truth` of arrays `(scan, truth)`."""
+
+    def opener(stem, scan, truth):
+        @contextlib.contextmanager
+        def opened(_):
+            yield ArrayScan(stem, scan), lambda window: truth[window.slices]
+
+        return opened
+
+    return [Truth(f"s{index}", "", opener(f"s{index}", *each)) for index, each in enumerate(maps)]
+
+
+def test_the_baselines_that_call_everything_one_thing_score_what_they_must(dark_squares):
+    scan, squares = dark_squares
+    scores, looks = score_baselines(truths_of((scan, squares), (scan, squares)), None)
+    # 2 scans of 910,000 pixels, 6,400 of them living.
+    assert scores["all ground"]["pixel"]["f1"] == 0
+    assert scores["all ground"]["pixel"]["accuracy"] == pytest.approx(1 - 6400 / 910_000)
+    assert scores["all living"]["pixel"]["precision"] == pytest.approx(6400 / 910_000)
+    assert scores["all living"]["pixel"]["recall"] == 1
+    # The middle of 235 to 205.
+    assert [each["ground"] for each in looks] == [219, 219]
+    assert scores["threshold"]["scans"][1]["counts"] == {"found": 6400, "false": 656, "missed": 0}
+    assert gain_over(scores["threshold"], scores["all living"])["f1"] == pytest.approx(
+        12800 / (12800 + 656) - 12800 / (12800 + 903_600)
+    )
+
+
+def test_a_score_has_all_that_metrics_json_promises(dark_squares):
+    scan, squares = dark_squares
+    shifted = np.roll(squares, 4, axis=1)
+    gallery = Gallery(("ground", "living"))
+    contestant = Contestant("shifted", None, None, ("ground", "living"), None, lambda _: predicted(shifted))
+    found = score(contestant, truths_of((scan, squares)), gallery)
+    # 36 of 40 columns agree: IoU 36/44, all 4 squares found.
+    assert found["pixel"]["f1"] == pytest.approx(0.9)
+    assert found["objects"]["pq"] == pytest.approx(36 / 44)
+    assert found["confusion"] == [[910_000 - 6400 - 640, 640], [640, 5760]]
+    assert found["counts"]["living"] == {
+        "true_objects": 4,
+        "predicted_objects": 4,
+        "count_error": 0,
+        "true_pixels": 6400,
+        "predicted_pixels": 6400,
+        "area_error": 0,
+    }
+    # A square of 40 x 40 has the area of a disk of 45 pixels.
+    bins = {bin["low"]: (bin["true"], bin["found"]) for bin in found["sizes"]["bins"]}
+    assert (found["sizes"]["unit"], bins[30], bins[50]) == ("px", (4, 4), (0, 0))
+    assert found["scans"][0]["counts"] == {"found": 5760, "false": 640, "missed": 640}
+    assert found["intervals"]["unit"] == "objects"
+    assert [error["pixels"] for error in gallery.errors()] == [160] * 8
+
+
+def test_intervals_are_over_scans_where_there_are_five_and_over_objects_below():
+    many = [counts_of(*random_maps(seed, 80, 60)) for seed in range(5)]
+    over_scans, over_objects = intervals(many), intervals(many[:4])
+    assert (over_scans["unit"], over_scans["scans"]) == ("scans", 5)
+    assert (over_objects["unit"], over_objects["scans"]) == ("objects", 4)
+    assert over_scans["note"] == "Fewer than 8 scans: intervals are a little too narrow."
+    assert over_objects["note"].startswith("Fewer than 5 scans: intervals are over their objects")
+    assert intervals(2 * many)["note"] is None
+    for found, counted in ((over_scans, many), (over_objects, many[:4])):
+        total = Counts.join(counted)
+        for part, scores in (("pixel", total.pixel_scores()), ("objects", total.objects.scores())):
+            for name, ends in found[part].items():
+                assert ends["low"] <= scores[name] <= ends["high"], (part, name)

@@ -29,7 +29,9 @@ def run(tmp_path_factory):
     keras.utils.set_random_seed(1)
     build_model(config, 2).save(run.model)
     write_json(run.config, config.to_json())
-    write_json(run.thresholds, {"foreground": 0.4, "pixel": {"threshold": 0.4}})
+    curves = {"threshold": [0.4], "precision": [0.9], "recall": [0.8], "f1": [0.85]}
+    thresholds = {"foreground": 0.4, "temperature": 2.0, "pixel": {"threshold": 0.4}, "curves": curves}
+    write_json(run.thresholds, thresholds)
     write_json(run.metrics, {"val": {}})
     provenance = {"classes": ["non-living", "living"], "dpi": 2400, "target": living_target().to_json()}
     write_json(run.provenance, {**provenance, "training_scans": {"abc": "a"}})
@@ -50,6 +52,7 @@ def vignette_run(tmp_path_factory):
     build_model(config, 3).save(run.model)
     write_json(run.config, config.to_json())
     write_json(run.metrics, {"val": {}})
+    write_json(run.thresholds, {"temperature": 0.5})
     target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}, "living_share": 0.75}
     known = {"classes": ["a", "b", "c"], "dpi": None, "target": target, "vignette_size": 32, "training_scans": {}}
     write_json(run.provenance, known)
@@ -69,9 +72,24 @@ def test_run_and_export_give_the_same_probabilities_at_any_size_and_batch(run, e
         assert first.sum(axis=-1) == pytest.approx(1, abs=1e-5)
 
 
+def test_run_and_export_divide_logits_by_the_temperature(run, exported, vignette_run, tmp_path):
+    pixels = image(1, 64, 64)
+    logits = keras.saving.load_model(run.model, compile=False)(pixels[..., None].astype(np.float32))
+    expected = keras.ops.softmax(logits / 2.0).numpy()
+    for path in (run.folder, exported[0]):
+        assert np.abs(load_predictor(path).probabilities(pixels) - expected).max() <= 1e-4
+    export_run(vignette_run, tmp_path)
+    images, sides = image(3, 32, 32, 1), np.full((3, 1), 50, np.float32)
+    model = keras.saving.load_model(vignette_run.model, compile=False)
+    logits = model({"image": images.astype(np.float32), "side": sides}, training=False)
+    expected = keras.ops.softmax(logits / 0.5).numpy()
+    for path in (vignette_run.folder, tmp_path):
+        assert np.abs(load_classifier(path).classify(images, sides) - expected).max() <= 1e-4
+
+
 def test_run_and_export_know_the_same(run, exported):
     of_run, of_export = load_predictor(run.folder), load_predictor(exported[0])
-    for name in ("classes", "threshold", "target", "training_scans"):
+    for name in ("classes", "threshold", "target", "training_scans", "curves"):
         assert getattr(of_run, name) == getattr(of_export, name)
 
 

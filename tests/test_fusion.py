@@ -166,6 +166,17 @@ def test_all_evidence_is_added_by_its_weights():
         assert set(np.unique(probability)) == {0, expected}
 
 
+def test_log_odds_are_divided_by_the_temperature_in_the_end_and_shifted_where_the_network_decides():
+    # One candidate inside, judged 0.8: ln 4 / 2, a probability of 2/3. One at the edge, 204/255: (ln 4 + ln 4) / 2.
+    evidence = evidence_of(drawn((0, 50, 30, 80, 40), (100, 150, 130, 180, 40)), [[0.2, 0.8]] * 2)
+    probability = np.full((200, 300), 204, np.uint8)
+    evidence.apply(replace(ALONE, temperature=2.0, shift=LN4), np.ones_like(probability), probability)
+    labels = labels_of(evidence)
+    edge = labels == labels[10, 60]
+    assert set(np.unique(probability[edge])) == {204}
+    assert set(np.unique(probability[(labels > 0) & ~edge])) == {170}
+
+
 @pytest.mark.parametrize("box", [(0, 50, 30, 80), (170, 50, 200, 80), (50, 0, 80, 30), (50, 270, 80, 300)])
 def test_what_the_edge_of_the_scan_cuts_is_left_to_the_network(box):
     evidence = evidence_of(drawn((*box, 40), (100, 150, 130, 180, 40)), [[0.2, 0.2, 0.6]] * 2)

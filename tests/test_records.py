@@ -166,6 +166,7 @@ def test_class_shares_are_those_of_the_training_patches(tiny_records):
 
 def test_the_share_that_candidates_hold_leaves_out_what_is_pale_small_or_of_other_scans(tmp_path):
     scan, mask = np.full((2, 300, 300), 200, np.uint8), np.zeros((2, 300, 300), np.uint16)
+    scan[1] = 201  # or the splits would share windows
     # Dark and large: 40 x 40 pixels, all in a candidate. Pale: 20 x 20, and small: 5 x 5 pixels, in none.
     scan[:, 20:60, 20:60], mask[:, 20:60, 20:60] = 80, 9
     mask[0, 100:120, 100:120] = 8

@@ -10,6 +10,7 @@ from plankton_keras.cli.info import info
 from plankton_keras.cli.make_tfrecords import make_tfrecords
 from plankton_keras.cli.output import PlanktonGroup
 from plankton_keras.cli.predict import predict
+from plankton_keras.cli.submit import submit
 from plankton_keras.cli.train import train
 
 main = PlanktonGroup(
@@ -20,5 +21,5 @@ main = PlanktonGroup(
     Example:
         plankton demo plankton-demo
     """,
-    commands=[demo, make_tfrecords, train, evaluate, predict, export, info],
+    commands=[demo, make_tfrecords, train, evaluate, predict, submit, export, info],
 )

@@ -1,5 +1,7 @@
-"""`plankton evaluate`: scores of runs and exports on whole scans."""
+"""`plankton evaluate`: scores of runs and exports on whole scans, and the report."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -9,81 +11,52 @@ from plankton_keras.config import PredictConfig
 
 
 @click.command()
-@click.argument("runs", type=options.FOLDER, nargs=-1, required=True, metavar="RUN... DATA")
+@click.argument("runs", type=options.FOLDER, nargs=-1, required=True, metavar="[RUN]... DATA")
 @options.out_option
 @click.option(
     "--split", default="val", show_default=True, help="Split to score; a folder without splits is scored whole."
 )
-@options.masks_option
+@click.option("--masks", type=options.FOLDER, help="Masks that any other tool predicted, to be scored (too).")
+@click.option("--allow-training-scans", is_flag=True, help="Score what a run was trained on; the report says so.")
 @options.config_options(PredictConfig, leave_out=("probabilities",))
 @options.flags("overwrite", "json", "quiet")
-def evaluate(runs, out, split, masks, config_file, flags, **settings):
-    """Score one or more runs or exports on whole scans that they were not trained on.
+def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, **settings):
+    """Score runs, exports or the masks of other tools on whole scans that they were not trained on.
 
     DATA is a records folder, or a folder of scan/mask pairs. A plain threshold is scored beside them, and the average
-    of several runs. Runs of vignettes are scored on records of vignettes or on folders CLASS/NAME.jpg.
+    of several runs. Runs of vignettes are scored on records of vignettes or on folders CLASS/NAME.jpg. The result is
+    report.html, a page to read, and the same figures in metrics.json.
 
     \b
     Example:
         plankton evaluate runs/unet scans --out evaluations/unet
     """
     *models, data = runs
-    if not models:
+    if not models and not masks:
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
     config = options.build_config(PredictConfig, settings, config_file)
     output.prepare(flags.quiet)
-    from plankton_keras.evaluation import gain_over, score_baseline, score_model
-    from plankton_keras.files import claim_folder
     from plankton_keras.inference import is_classifier, load_classifier, load_predictor
 
-    if is_classifier(models[0]):
-        _evaluate_classifiers(_asked([load_classifier(model) for model in models], config), data, out, split, flags)
-        return
-    predictors = _asked([load_predictor(model) for model in models], config)
-    truths = _find_truths(data, split, masks, predictors)
+    what = {"data": str(data), "split": split, "provenance": _provenance(models)}
+    if models and is_classifier(models[0]):
+        classifiers = _asked([load_classifier(model) for model in models], config)
+        result, lines, crops = *_evaluate_classifiers(classifiers, data, split, allow_training_scans), ()
+    else:
+        predictors = _asked([load_predictor(model) for model in models], config)
+        result, lines, crops = _evaluate_scans(predictors, masks, (data, split), config, allow_training_scans, flags)
+    _finish({**result, **what}, lines, crops, out, flags)
+
+
+def _finish(result, lines, crops, out, flags):
+    """Writes the report and the figures."""
+    from plankton_keras.files import claim_folder
+    from plankton_keras.report import write_report
+
     out = claim_folder(out, flags.overwrite)
-
-    def progress_of(stem):
-        return output.Progress(f"evaluate {stem}", flags.quiet)
-
-    scored = [score_model(predictor, truths, config, progress_of) for predictor in predictors]
-    baseline = score_baseline(truths, predictors[0].target)
-    scored = [{**scores, "gain": gain_over(scores, baseline)} for scores in scored]
-    result = {**scored[0], "baselines": {"threshold": baseline}, "split": split, "data": str(data)}
-    if len(scored) > 1:
-        result["runs"] = scored
-    lines = [f"{len(truths)} scans of {data}", "pixels of the foreground    F1   precision  recall"]
-    for name, scores in [*((each["model"], each["pixel"]) for each in scored), ("plain threshold", baseline["pixel"])]:
-        lines.append(f"{name:<25} {scores['f1']:.4f}   {scores['precision']:.4f}   {scores['recall']:.4f}")
-    lines += [*_say_classes(result["classes"]), *(_say_gain(scores) for scores in scored)]
-    objects = result["objects"]
-    lines.append(
-        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
-        f"recall {objects['recall']:.3f}"
-    )
-    output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
-
-
-def _say_classes(classes):
-    """Words the scores of each class but 0 that is there, the largest first, where there are several."""
-    if len(classes) == 2:
-        return []
-    _, *names = classes
-    present = sorted((name for name in names if classes[name]["support"]), key=lambda name: -classes[name]["support"])
-    lines = [f"{'pixels of':<37} {'F1':>6} {'precision':>9} {'recall':>6} {'pixels':>9}"]
-    for name in present:
-        f1, precision, recall, support = (classes[name][key] for key in ("f1", "precision", "recall", "support"))
-        lines.append(f"{name:<37} {f1:>6.3f} {precision:>9.3f} {recall:>6.3f} {support:>9}")
-    return lines
-
-
-def _say_gain(scores):
-    """Words what a run has over the plain threshold."""
-    gain = scores["gain"]
-    sure = f"{gain['low']:+.4f} to {gain['high']:+.4f} in 95 % of bootstraps over {gain['scans']} scans"
-    if gain["scans"] == 1:
-        sure = "one scan says nothing of how sure that is"
-    return f"{scores['model']}: F1 {gain['f1']:+.4f} over the plain threshold ({sure})"
+    write_report(out / "report.html", result, crops)
+    lines = [*lines, f"Report: {out / 'report.html'}, every figure: {out / 'metrics.json'}"]
+    output.finish(result, lines, flags.json, out / "metrics.json")
 
 
 def _asked(models, config):
@@ -94,49 +67,107 @@ def _asked(models, config):
     return [over_turns(model) for model in asked] if config.turns else asked
 
 
-def _evaluate_classifiers(classifiers, data, out, split, flags):
-    """Scores classifiers of vignettes."""
-    from plankton_keras.files import claim_folder
-    from plankton_keras.truths import truths_of_vignettes
+def _provenance(models):
+    """Says what made the figures, and what made the models."""
+    from plankton_keras.describe import describe
+    from plankton_keras.runs import now, versions
+
+    training = {str(model): describe(model) for model in models}
+    command = shlex.join(["plankton", *sys.argv[1:]])
+    return {"created": now(), "command": command, "versions": versions(), "training": training}
+
+
+def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_scans, flags):
+    """Scores models, and the masks of another tool, on scans; gives the result, its lines and the crops."""
+    from plankton_keras.comparison import compare, lines_of
+    from plankton_keras.evaluation import model_contestant
+    from plankton_keras.given_masks import mask_contestant
+    from plankton_keras.truths import seen_scans
+
+    truths, target = _find_truths(*data_and_split)
+    seen = {predictor.source: seen_scans(truths, predictor.training_scans) for predictor in predictors}
+    warnings = _check_unseen(seen, "scans", allow_training_scans)
+    for predictor in predictors:
+        known = seen_scans(truths, predictor.validation_scans)
+        if known:
+            text = f"{predictor.source} chose its best epoch and threshold on {_named(known)}"
+            warnings.append({"severe": False, "text": f"{text} A test split is free of that."})
+
+    def progress_of(stem):
+        return output.Progress(f"evaluate {stem}", flags.quiet)
+
+    contestants = [model_contestant(predictor, config, progress_of) for predictor in predictors]
+    if masks:
+        contestants.append(mask_contestant(masks, target))
+    result, crops = compare(contestants, truths)
+    lines = [*(warning["text"] for warning in warnings), f"{len(truths)} scans of {data_and_split[0]}"]
+    return {**result, "warnings": warnings}, [*lines, *lines_of(result)], crops
+
+
+def _evaluate_classifiers(classifiers, data, split, allowed):
+    """Scores classifiers of vignettes; gives the result and its lines."""
+    from plankton_keras.truths import seen_vignettes, truths_of_vignettes
     from plankton_keras.vignette_scores import score_vignettes
 
-    scored = []
+    scored, seen = [], {}
     for classifier in classifiers:
-        images, sides, labels = truths_of_vignettes(data, split, classifier)
+        vignettes = images, sides, labels = truths_of_vignettes(data, split, classifier)
+        seen[classifier.source] = seen_vignettes(data, split, vignettes, classifier)
         known = classifier.classes, classifier.living, classifier.living_share
         scores = score_vignettes(classifier.classify(images, sides), labels, *known)
         scored.append({"model": classifier.source, "model_sha256": classifier.digest, **scores})
-    result = {**scored[0], "split": split, "data": str(data)}
-    if len(scored) > 1:
-        result["runs"] = scored
+    warnings = _check_unseen(seen, "vignettes", allowed)
+    result = {**scored[0], **({"runs": scored} if len(scored) > 1 else {}), "warnings": warnings}
     names = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "top3_accuracy")
-    lines = [f"{result['vignettes']} vignettes of {data}"]
+    lines = [*(warning["text"] for warning in warnings), f"{result['vignettes']} vignettes of {data}"]
     for scores in scored:
         shown = [name for name in (*names, "living_balanced_accuracy") if name in scores]
         lines.append(f"{scores['model']}: " + ", ".join(f"{name} {scores[name]:.3f}" for name in shown))
-    out = claim_folder(out, flags.overwrite)
-    output.finish(result, [*lines, f"Every figure: {out / 'metrics.json'}"], flags.json, Path(out) / "metrics.json")
+    return result, lines
 
 
-def _find_truths(data, split, masks, predictors):
-    """Finds the scans to score and refuses those that a model was trained on.
+def _find_truths(data, split):
+    """Finds the scans to score.
 
     Returns:
-        A list of `truths.Truth`.
+        `(truths, target)`: a list of `truths.Truth`, and the `taxa.Target` of masks that come without a model.
     """
-    from plankton_keras.errors import ArtefactError
+    from plankton_keras.data.records import read_manifest
     from plankton_keras.schema import MANIFEST
+    from plankton_keras.taxa import Target, find_taxa, living_target, read_taxa
     from plankton_keras.truths import truths_of_pairs, truths_of_records
 
-    is_records = (Path(data) / MANIFEST).is_file()
-    truths = truths_of_records(data, split) if is_records else truths_of_pairs(data, split, masks)
-    for predictor in predictors:
-        known = [truth.stem for truth in truths if truth.digest in predictor.training_scans]
-        if known:
-            raise ArtefactError(
-                f"{predictor.source} was trained on {known[0]}"
-                + (f" and {len(known) - 1} others." if known[1:] else "."),
-                "scans that it has not seen.",
-                "give other scans, or --split val of the records.",
-            )
-    return truths
+    if (Path(data) / MANIFEST).is_file():
+        return truths_of_records(data, split), Target.from_json(read_manifest(data).target)
+    table = find_taxa(data)
+    return truths_of_pairs(data, split), living_target(read_taxa(table) if table else None)
+
+
+def _named(names):
+    """Words names as the end of a sentence."""
+    return names[0] + (f" and {len(names) - 1} others." if names[1:] else ".")
+
+
+def _check_unseen(seen, what, allowed):
+    """Refuses what a model was trained on, or warns of it.
+
+    Args:
+        seen: Names of what it was trained on, by model.
+        what: `scans` or `vignettes`.
+        allowed: Whether only to warn.
+
+    Returns:
+        A list of warnings as metrics.json has them.
+    """
+    from plankton_keras.errors import ArtefactError
+
+    warnings = []
+    for source, names in seen.items():
+        if names:
+            text = f"{source} was trained on {_named(names)}"
+            if not allowed:
+                raise ArtefactError(
+                    text, f"{what} that it has not seen.", f"give other {what}, or --split val of the records."
+                )
+            warnings.append({"severe": True, "text": f"{text} These scores say nothing of other {what}."})
+    return warnings

@@ -78,11 +78,20 @@ def _write_vignettes(folder, out, config, flags):
     """Writes records of labelled vignettes."""
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
+    from plankton_keras.errors import SettingError
     from plankton_keras.files import claim_folder
+    from plankton_keras.leaks import check_files
     from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
+    if config.split_by:
+        raise SettingError(
+            f"--split-by is {config.split_by!r}, but {folder} holds vignettes.",
+            "a folder of scans.",
+            "leave --split-by out; give vignettes in train/ and val/ folders.",
+        )
     found = find_vignettes(folder, config.val_fraction)
+    check_files([(each.split, each.path) for each in found], "vignette")
     counts = {split: sum(each.split == split for each in found) for split in schema.SPLITS}
     classes = sorted({each.label for each in found})
     living = living_by_name(folder, classes)
@@ -107,7 +116,7 @@ def _plan(scans, masks, config):
     """Finds the pairs, gives each a split, and settles the classes."""
     from plankton_keras.errors import InputError
     from plankton_keras.pairs import find_pairs
-    from plankton_keras.patches import assign_fold, assign_splits, count_objects
+    from plankton_keras.patches import count_objects
     from plankton_keras.taxa import file_target, find_taxa, living_target, read_taxa, taxa_target
 
     found = find_pairs(scans, masks)
@@ -118,10 +127,7 @@ def _plan(scans, masks, config):
             f"a mask {lonely[0].stem}_mask.EXT beside it, or in --masks.",
             "add the mask, or move the scan elsewhere.",
         )
-    if config.folds or config.fold:
-        pairs = assign_fold(found, config.folds, config.fold, config.seed)
-    else:
-        pairs = assign_splits(found, config.val_fraction, config.seed)
+    pairs = _dealt(found, scans, config)
     table = find_taxa(scans)
     taxa = read_taxa(table) if table else None
     if config.target == "living":
@@ -136,6 +142,23 @@ def _plan(scans, masks, config):
         )
     objects = count_objects([pair.mask for pair in pairs if pair.split == "train"])
     return pairs, taxa_target(taxa, objects, config.min_objects)
+
+
+def _dealt(pairs, scans, config):
+    """Gives each pair a split; refuses splits that share a scan, or a value of the column to split by."""
+    from plankton_keras.leaks import check_scans
+    from plankton_keras.patches import assign_fold, assign_splits, check_groups
+    from plankton_keras.samples import read_groups
+
+    groups = read_groups(scans, config.split_by, [pair.stem for pair in pairs]) if config.split_by else None
+    if config.folds or config.fold:
+        dealt = assign_fold(pairs, config.folds, config.fold, config.seed, groups)
+    else:
+        dealt = assign_splits(pairs, config.val_fraction, config.seed, groups)
+    if groups:
+        check_groups(dealt, groups, config.split_by)
+    check_scans(dealt)
+    return dealt
 
 
 def _say_cost(pairs, target, config, as_json):

@@ -15,6 +15,8 @@ from plankton_keras.files import write_json
 from plankton_keras.noise import no_noise
 
 PLAIN_SECONDS = 30
+# Commands that go on with --resume; the others by themselves, or from the start.
+RESUMABLE = {"make-tfrecords", "train"}
 
 
 class PlanktonGroup(click.Group):
@@ -38,20 +40,14 @@ class PlanktonGroup(click.Group):
         except click.UsageError as error:
             code = _fail(words, error.format_message(), "see the help.", _help_command(error), 2, error)
         except click.exceptions.Abort:
-            command = shlex.join(
-                ["plankton", *words, *([] if "--resume" in words or _goes_on(words) else ["--resume"])]
-            )
+            again = [] if "--resume" in words or not RESUMABLE & set(words) else ["--resume"]
+            command = shlex.join(["plankton", *words, *again])
             code = _fail(words, "Interrupted.", "the command to end.", f"go on with: {command}", 130)
         except PlanktonError as error:
             if os.environ.get("PLANKTON_DEBUG") == "1":
                 raise
             code = _fail(words, error.what, error.expected, error.fix, error.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def _goes_on(words):
-    """Tells whether a command goes on by itself when it is called again."""
-    return bool({"predict", "demo"} & set(words))
 
 
 def _help_command(error):

@@ -71,7 +71,7 @@ def predict(paths, out, config_file, flags, **settings):
 
 def _finish(journal, paths, failed, as_json):
     """Says what was done and what was not."""
-    journal.write(failed)
+    journal.write("failed" if failed else "done", failed)
     out = journal.path.parent
     done = [journal.scans[str(path)] for path in paths if str(path) in journal.scans]
     result = {"out": str(out), "scans": done, "failed": failed}
@@ -79,6 +79,9 @@ def _finish(journal, paths, failed, as_json):
         f"{entry['scan']}: {entry['objects']} objects, {entry['megapixels']:.1f} Mpx in {entry['seconds']:.1f} s "
         f"({entry['megapixels_per_second']:.1f} Mpx/s), peak memory {entry['peak_memory_mb']} MB"
         for entry in done
+    ]
+    lines += [
+        f"{entry['scan']} is unlike the training scans: {text}" for entry in done for text in entry["unlike_training"]
     ]
     lines += [f"failed: {entry['scan']}: {entry['error']}" for entry in failed]
     output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], as_json)
@@ -94,7 +97,7 @@ class _Journal:
         from plankton_keras.files import read_json
         from plankton_keras.runs import versions
 
-        threshold = predictor.threshold if config.threshold is None else config.threshold
+        threshold = predictor.threshold_for(config)
         self.path, self.scans, self.threshold = Path(out) / "prediction.json", {}, threshold
         self.head = {
             "model": predictor.source,
@@ -123,13 +126,12 @@ class _Journal:
     def add(self, path, entry):
         """Notes a scan that is done, under the path that the user gave."""
         self.scans[str(path)] = {**entry, "path": str(path)}
-        self.write()
+        self.write("running")
 
-    def write(self, failed=()):
+    def write(self, status, failed=()):
         """Writes the file."""
         from plankton_keras.files import write_json
 
-        status = "failed" if failed else "done"
         # In the order of the paths, since scans are done in any order.
         scans = [self.scans[path] for path in sorted(self.scans)]
         write_json(self.path, {**self.head, "status": status, "scans": scans, "failed": list(failed)})

@@ -38,11 +38,13 @@ def train(records, out, preset, config_file, flags, **settings):
     from plankton_keras import devices, schema, training
     from plankton_keras.data.records import read_manifest
     from plankton_keras.files import claim_folder, write_json
-    from plankton_keras.judging import complete
+    from plankton_keras.judging import calibrate, complete
+    from plankton_keras.leaks import check_records
     from plankton_keras.models import build_model
     from plankton_keras.runs import Run
 
     manifest = read_manifest(records)
+    check_records(manifest, records)
     if manifest.kind == schema.VIGNETTES or config.model in ENCODERS:
         config = options.build_config(TrainConfig, settings, config_file, VIGNETTE_PRESETS[preset])
     kind = _kind_for(config.model, manifest.kind)
@@ -74,6 +76,8 @@ def train(records, out, preset, config_file, flags, **settings):
     if kind == schema.PATCHES:
         output.say("fitting the threshold and the weight of whole objects on the validation scans", flags.quiet)
         fitted = {"val_scans": complete(run, records, manifest, config)}
+    else:
+        calibrate(run, records, manifest)
     provenance = _provenance(records, manifest, precision, getattr(model, "start", "random weights"))
     result = {**training.finish(history, config, provenance), **fitted}
     write_json(run.metrics, {"out": str(out), **result})
@@ -172,6 +176,7 @@ def _provenance(records, manifest, precision, start):
     import keras
 
     from plankton_keras import schema
+    from plankton_keras.data.vignette_records import training_digests
     from plankton_keras.files import sha256
     from plankton_keras.runs import now, versions
 
@@ -190,6 +195,9 @@ def _provenance(records, manifest, precision, start):
         "vignette_size": manifest.settings["vignette_size"],
         "dpi": dpis.pop() if len(dpis) == 1 else None,
         "training_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "train"},
+        "validation_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "val"},
+        "training_vignettes": training_digests(records, manifest),
+        "training_looks": [source.look for source in manifest.sources if source.split == "train"],
     }
 
 

@@ -21,6 +21,7 @@ from plankton_keras.data.codec import decode, encode
 from plankton_keras.data.spools import AFTER, BEFORE, REWRITE, class_pixels, kept_rows, spool_scan
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
+from plankton_keras.leaks import check_windows
 from plankton_keras.patches import check_classes, class_table
 from plankton_keras.scans import open_pair
 
@@ -46,12 +47,14 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
         The `schema.Manifest`.
 
     Raises:
-        InputError: If scans or masks are bad; the others are kept, so that only these are missing.
+        InputError: If scans or masks are bad; the others are kept, so that only these are missing. Or if scans of two
+            splits share a window.
         ArtefactError: If the folder holds records of other settings.
     """
     out = Path(out)
     _claim_settings(out, target, config)
     spools = _spools(pairs, target, config, out / SPOOLS, crew, progress)
+    check_windows((spool.source.split, spool.source.stem, spool.windows) for spool in spools)
     splits, candidates = {}, {}
     for split in schema.SPLITS:
         members = [spool for spool in spools if spool.source.split == split]

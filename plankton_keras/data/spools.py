@@ -17,8 +17,10 @@ from plankton_keras.candidates import bands_of, find_owned
 from plankton_keras.config import parse_gray_range
 from plankton_keras.data.codec import encode, encode_vignette
 from plankton_keras.files import read_json, sha256, whole_file, write_json
+from plankton_keras.leaks import window_digest
 from plankton_keras.patches import check_classes, class_table, cut_row, is_kept, unit_hash, windows_of
 from plankton_keras.scans import check_ids, open_pair
+from plankton_keras.shift import look
 from plankton_keras.threads import ahead, in_order
 
 REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
@@ -37,6 +39,7 @@ class Spool:
         source: The scan, as it stands in the manifest.
         patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
         candidates: The same of the records of candidates.
+        windows: `(digest, top, left)` of each patch that `leaks.window_digest` digests.
         class_pixels: Pixels of the patches by class index.
         held: Pixels of all classes but 0 that lie in candidates, and all there are.
     """
@@ -45,6 +48,7 @@ class Spool:
     source: schema.Source
     patches: tuple
     candidates: tuple
+    windows: tuple
     class_pixels: tuple
     held: tuple
 
@@ -73,9 +77,9 @@ def spool_scan(pair, tell, target, config, folder):
         if spool is None or any(getattr(spool.source, key) != each.result() for key, each in digests.items()):
             scan, mask = open_pair(pair, parse_gray_range(config.gray_range))
             with scan, mask:
-                kinds = _write_spool(scan, mask, target, config, pair.split, path, _Steps(scan, tell))
+                kinds, seen = _write_spool(scan, mask, target, config, pair.split, path, _Steps(scan, tell))
                 digests = {key: each.result() for key, each in digests.items()}
-                source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests)
+                source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests, look=seen)
             spool = Spool(path, source, **kinds)
             write_json(index, {**vars(spool), "path": path.name, "source": vars(source)})
     pixels = spool.source.height * spool.source.width
@@ -88,7 +92,7 @@ def _read_spool(path, index):
     if not index.is_file():
         return None
     known = read_json(index, REWRITE)
-    frames = {key: tuple(map(tuple, known[key])) for key in ("patches", "candidates")}
+    frames = {key: tuple(map(tuple, known[key])) for key in ("patches", "candidates", "windows")}
     pixels = {key: tuple(known[key]) for key in ("class_pixels", "held")}
     return Spool(path, schema.Source(**known["source"]), **frames, **pixels)
 
@@ -118,8 +122,8 @@ class _Steps:
 
 
 def _write_spool(scan, mask, target, config, split, path, steps):
-    """Writes the spool file of an open pair; gives the fields of a `Spool` that tell what is in it."""
-    table, ids = class_table(target), set()
+    """Writes the spool file of an open pair; gives the fields of a `Spool` that tell what is in it, and a `look`."""
+    table, ids, windows = class_table(target), set(), []
     pixels, offset = np.zeros(len(target.names), np.int64), 0
 
     def entries(records):
@@ -131,12 +135,13 @@ def _write_spool(scan, mask, target, config, split, path, steps):
             offset += length
 
     def encoded(patch):
-        return patch.window, class_pixels(patch.mask, len(pixels)), encode(patch)
+        return patch.window, window_digest(patch), class_pixels(patch.mask, len(pixels)), encode(patch)
 
     def encoded_patches():
         rows = kept_rows(steps.watch_scan(scan, PATCHES), mask, table, config, split)
-        for window, counts, record in in_order(encoded, _patches_of(rows, ids)):
+        for window, digest, counts, record in in_order(encoded, _patches_of(rows, ids)):
             np.add(pixels, counts, out=pixels)
+            windows.extend([(digest, window.top, window.left)] if digest else [])
             yield (window.top, window.left), record
 
     with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
@@ -146,12 +151,14 @@ def _write_spool(scan, mask, target, config, split, path, steps):
         seen, truth = steps.watch_scan(scan, CANDIDATES), _truth_of(steps.watch(mask.read, OWNERS), table, len(pixels))
         found, counts, totals = find_owned(seen, bands_of(scan.height), truth, len(pixels))
         candidates = tuple(entries(_encoded_candidates(found, counts.argmax(axis=1), config.vignette_size, scan.stem)))
-    return {
+    kinds = {
         "patches": patches,
         "candidates": candidates,
+        "windows": tuple(windows),
         "class_pixels": tuple(pixels.tolist()),
         "held": (int(counts[:, 1:].sum()), int(totals[1:].sum())),
     }
+    return kinds, look(found)
 
 
 def _truth_of(read, table, num_classes):

@@ -10,6 +10,8 @@ from plankton_keras import schema
 from plankton_keras.data.codec import encode_vignette, parse_vignette
 from plankton_keras.data.records import check_shards
 from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.leaks import Place, Vignette, check_vignettes, vignette_digests
+from plankton_keras.lookalikes import thumbnail
 from plankton_keras.patches import unit_hash
 from plankton_keras.vignettes import read_vignette, squared
 
@@ -29,10 +31,10 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
         The `schema.Manifest`.
 
     Raises:
-        InputError: If a file is no picture.
+        InputError: If a file is no picture, or two splits have equal ones.
     """
     names = tuple(sorted({vignette.label for vignette in vignettes}))
-    splits, done = {}, 0
+    splits, looks = {}, []
     with ThreadPoolExecutor(workers) as pool:
         for split in schema.SPLITS:
             members = sorted(
@@ -46,13 +48,14 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
                 path = Path(out) / schema.shard_name(split, index, count)
                 encoded = pool.map(lambda each: _encode(each, names.index(each.label), config.vignette_size), some)
                 with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
-                    for record in encoded:
+                    for record, look in encoded:
                         writer.write(record)
+                        looks.append(look)
                 shard = schema.Shard(path.name, len(some), path.stat().st_size, sha256(path))
                 splits[split] = (*splits.get(split, ()), shard)
-                done += len(some)
                 if progress:
-                    progress(done, len(vignettes), split)
+                    progress(len(looks), len(vignettes), split)
+    check_vignettes(looks)
     labels = [vignette.label for vignette in vignettes if vignette.split == "train"]
     share = {name: labels.count(name) / max(1, len(labels)) for name in names}
     manifest = schema.Manifest(
@@ -74,10 +77,12 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
 
 
 def _encode(vignette, label, size):
-    """Reads and encodes a vignette."""
+    """Reads and encodes a vignette; gives the record, and the `leaks.Vignette` to compare."""
     pixels = read_vignette(vignette.path)
-    source = f"{vignette.label}/{vignette.path.name}"
-    return encode_vignette(squared(pixels, size), label, max(pixels.shape), source)
+    source, side, square = f"{vignette.label}/{vignette.path.name}", max(pixels.shape), squared(pixels, size)
+    (digest,) = vignette_digests([square], [side])
+    place = Place(vignette.split, str(vignette.path), vignette.label)
+    return encode_vignette(square, label, side, source), Vignette(place, digest, thumbnail(pixels), pixels.shape)
 
 
 def read_vignettes(folder, manifest, split):
@@ -99,3 +104,43 @@ def read_vignettes(folder, manifest, split):
     dataset = tf.data.TFRecordDataset(files).map(lambda record: parse_vignette(record, size), tf.data.AUTOTUNE)
     images, sides, labels = next(dataset.batch(manifest.count(split, schema.VIGNETTES)).as_numpy_iterator())
     return images, sides.astype(np.float32)[:, None], labels.astype(np.int32)
+
+
+def read_sources(folder, manifest, split):
+    """Reads what the vignettes of a split were made of, in the order of `read_vignettes`.
+
+    Args:
+        folder: The records folder.
+        manifest: Its manifest.
+        split: Name of the split.
+
+    Returns:
+        A list of texts: `CLASS/NAME.jpg`, or the stem of a scan.
+
+    Raises:
+        ArtefactError: As `read_vignettes`.
+    """
+    files = [str(path) for path in check_shards(folder, manifest, split, schema.VIGNETTES)]
+    feature = {schema.SCAN: tf.io.FixedLenFeature((), tf.string)}
+    dataset = tf.data.TFRecordDataset(files).map(lambda record: tf.io.parse_single_example(record, feature))
+    return [fields[schema.SCAN].decode() for fields in dataset.as_numpy_iterator()]
+
+
+def training_digests(folder, manifest):
+    """Digests the labelled vignettes that a model learns from, so that its run knows them.
+
+    Args:
+        folder: The records folder.
+        manifest: Its manifest.
+
+    Returns:
+        The sorted `leaks.vignette_digests` as one text, with a space between; "" of records of scans, whose digests
+        stand in the manifest.
+
+    Raises:
+        ArtefactError: As `read_vignettes`.
+    """
+    if manifest.kind != schema.VIGNETTES:
+        return ""
+    images, sides, _ = read_vignettes(folder, manifest, "train")
+    return " ".join(sorted(set(vignette_digests(images[..., 0], sides))))

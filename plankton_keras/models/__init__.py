@@ -1,5 +1,7 @@
 """The networks, as functional Keras models: gray pixels 0..255 in, float32 logits out."""
 
+import keras
+
 from plankton_keras.models.classifier import classifier
 from plankton_keras.models.encoder_unet import encoder_unet
 from plankton_keras.models.unet import unet
@@ -31,3 +33,23 @@ def build_model(config, num_classes):
     if config.model.endswith("_unet"):
         return encoder_unet(config.model.removesuffix("_unet"), num_classes, weights=config.weights)
     return classifier(config.model, num_classes, weights=config.weights)
+
+
+def tempered(model, temperature):
+    """Divides the logits of a network, so that its probabilities are what they say (Guo et al. 2017, arXiv 1706.04599).
+
+    Args:
+        model: A `keras.Model` as `build_model` gives it.
+        temperature: The divisor, above 0; above 1 the network is less sure.
+
+    Returns:
+        A `keras.Model` of the same inputs and weights.
+
+    Example:
+
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    >>> tempered(model, 4.0)(np.array([[2.0, -8.0]])).tolist()
+    [[0.5, -2.0]]
+    """
+    return keras.Model(model.input, model.output / temperature)

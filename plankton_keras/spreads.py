@@ -1,0 +1,68 @@
+"""The intervals of scores, from what was counted of each scan."""
+
+import numpy as np
+
+from plankton_keras.counting import scores_of_counts
+from plankton_keras.intervals import ENOUGH, FEW, spread
+from plankton_keras.matching import Matching, share
+
+NOTES = {
+    FEW: f"Fewer than {FEW} scans: intervals are over their objects, so how other scans would come out is not in them.",
+    ENOUGH: f"Fewer than {ENOUGH} scans: intervals are a little too narrow.",
+}
+
+
+def intervals(counted):
+    """Gives the 95 % intervals of the headline figures.
+
+    Args:
+        counted: List of `Counts`, a scan each.
+
+    Returns:
+        A dictionary of `pixel` and, where objects are compared, `objects`: `low` and `high` by name of the score;
+        `scans`; `unit`, what is drawn in the bootstrap: `scans`, or `objects` where scans are few; and `note`.
+    """
+    by_scan = len(counted) >= FEW or counted[0].objects is None
+    pixels = [each.foreground() for each in counted]
+    note = next((text for limit, text in NOTES.items() if len(counted) < limit), None)
+    found = {"scans": len(counted), "unit": "scans" if by_scan else "objects", "note": note}
+    if counted[0].objects:
+        matchings = [each.objects for each in counted]
+        if by_scan:
+            objects = [_object_counts(each).sum(axis=0) for each in matchings]
+        else:
+            objects = _object_counts(Matching.join(matchings))
+            pixels = np.concatenate([_pixel_counts(each) for each in counted])
+        found["objects"] = spread(objects, _object_scores)
+    return {**found, "pixel": spread(pixels, lambda sums: scores_of_counts(*sums.T))}
+
+
+def _object_counts(matching):
+    """Gives of each object, true ones first: matched true ones, true, predicted ones, and the IoU matched."""
+    true, predicted = matching.true, matching.predicted
+    of_true = np.stack([true.ious > 0, np.ones(len(true)), np.zeros(len(true)), true.ious], axis=1)
+    of_predicted = np.zeros((len(predicted), 4))
+    of_predicted[:, 2] = 1
+    return np.concatenate([of_true, of_predicted]).astype(np.float64)
+
+
+def _object_scores(sums):
+    """Scores of sums of `_object_counts`."""
+    matched, true, predicted, iou = sums.T
+    return {
+        "precision": share(matched, predicted),
+        "recall": share(matched, true),
+        "f1": share(2 * matched, true + predicted),
+        "pq": share(2 * iou, true + predicted),
+    }
+
+
+def _pixel_counts(counts):
+    """Gives the pixels found, false, missed and other of each object of a scan; the ground is shared out equally."""
+    true, predicted = counts.objects.true, counts.objects.predicted
+    of_true = np.stack([true.common, np.zeros(len(true)), true.areas - true.common], axis=1)
+    of_predicted = np.stack(
+        [np.zeros(len(predicted)), predicted.areas - predicted.common, np.zeros(len(predicted))], axis=1
+    )
+    rows = np.concatenate([of_true, of_predicted])
+    return np.column_stack([rows, np.full(len(rows), counts.confusion[0, 0] / max(1, len(rows)))])
