@@ -22,11 +22,11 @@ with no_noise():
 
     from plankton_keras import devices
     from plankton_keras.config import PredictConfig
+    from plankton_keras.counting import count_pixels, scores_of_counts
     from plankton_keras.data import augment
     from plankton_keras.data.codec import decode
     from plankton_keras.data.dataset import Stream, training_dataset
     from plankton_keras.data.records import read_manifest, read_patches
-    from plankton_keras.counting import count_pixels, scores_of_counts
     from plankton_keras.images import CLASS_PNG, GRAY_PNG
     from plankton_keras.inference import load_predictor
     from plankton_keras.losses import SegmentationLoss

@@ -31,7 +31,8 @@ def threshold_curves(histogram):
         histogram: As above.
 
     Returns:
-        A dictionary of lists `threshold, precision, recall, f1`, thresholds from 1/255 to 1.
+        A dictionary of lists `threshold, precision, recall, f1`, thresholds from 1/255 to 1. Where nothing counts as
+        found there is no precision: None.
 
     Example, where 3 of 4 pixels are found at any threshold and one false pixel at 1/255 alone:
 
@@ -48,7 +49,12 @@ def threshold_curves(histogram):
         "recall": share(found, found + missed),
         "f1": share(2 * found, 2 * found + false + missed),
     }
-    return {name: column.round(4).tolist() for name, column in columns.items()}
+    curves = {name: column.round(4).tolist() for name, column in columns.items()}
+    some = found + false > 0
+    curves["precision"] = [
+        value if any_found else None for value, any_found in zip(curves["precision"], some, strict=True)
+    ]
+    return curves
 
 
 def calibration(histogram):

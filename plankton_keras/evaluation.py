@@ -74,8 +74,8 @@ def score(contestant, truths, gallery=None):
     for truth in truths:
         with truth.opened(contestant.target) as (scan, read_truth):
             prediction = contestant.predict(scan)
-            dpi = getattr(scan, "dpi", None)
-            counts = count_scan(read_truth, prediction, len(names), MM_PER_INCH / dpi if dpi else None)
+            pixel_mm = MM_PER_INCH / scan.dpi if scan.dpi else None
+            counts = count_scan(read_truth, prediction, len(names), pixel_mm)
             if gallery is not None:
                 gallery.look(scan, read_truth, prediction, counts.objects)
         counted.append(counts)

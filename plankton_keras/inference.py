@@ -65,10 +65,10 @@ class Predictor:
         reached = [
             threshold
             for threshold, value in zip(self.curves.get("threshold", ()), self.curves.get(name, ()), strict=True)
-            if value >= share
+            if value is not None and value >= share
         ]
         if not reached:
-            best = max(self.curves.get(name, ()), default=None)
+            best = max((value for value in self.curves.get(name, ()) if value is not None), default=None)
             raise SettingError(
                 f"{self.source} has no threshold with {config.wanted}.",
                 "a run of which validation scans tell it." if best is None else f"at most {name}={best:.4f}.",

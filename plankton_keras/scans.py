@@ -97,10 +97,11 @@ class ArrayScan:
     Args:
         stem: Name of the scan.
         pixels: uint8 `(height, width)`.
+        dpi: Dots per inch, or None.
     """
 
-    def __init__(self, stem, pixels):
-        self.stem, self._pixels = stem, pixels
+    def __init__(self, stem, pixels, dpi=None):
+        self.stem, self.dpi, self._pixels = stem, dpi, pixels
         self.height, self.width = pixels.shape
 
     def read(self, window):

@@ -83,18 +83,16 @@ def truths_of_records(folder, split):
     manifest = read_manifest(folder)
     scans = rebuild_scans(folder, manifest, split)
 
-    def opener(stem):
+    def opener(source):
         @contextlib.contextmanager
         def opened(_):
-            image, mask = scans[stem]
-            yield ArrayScan(stem, image), lambda window: np.asarray(mask[window.slices])
+            image, mask = scans[source.stem]
+            yield ArrayScan(source.stem, image, source.dpi), lambda window: np.asarray(mask[window.slices])
 
         return opened
 
     return [
-        Truth(source.stem, source.scan_sha256, opener(source.stem))
-        for source in manifest.sources
-        if source.split == split
+        Truth(source.stem, source.scan_sha256, opener(source)) for source in manifest.sources if source.split == split
     ]
 
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 
+from plankton_keras.matching import share
+
 TOP = 3
+# Bins of confidence.
+BINS = 10
+DRAWS = 1_000
+ENDS = (0.025, 0.975)
 
 
 def score_vignettes(probabilities, labels, names, living=None, living_share=0.5):
@@ -17,8 +23,10 @@ def score_vignettes(probabilities, labels, names, living=None, living_share=0.5)
             since both errors weigh the same in balanced accuracy.
 
     Returns:
-        The `evaluate` object of design/cli.md for a classifier, with `confusion` (rows true, columns predicted) and,
-        where `living` is given, `living_balanced_accuracy` of living against not.
+        The `evaluate` object of design/cli.md for a classifier, with `confusion` (rows true, columns predicted);
+        `intervals`, 95 % of bootstraps over the vignettes; `ece`, the expected calibration error of the likeliest class
+        (Guo et al. 2017, arXiv 1706.04599); and, where `living` is given, `living_balanced_accuracy` of living against
+        not.
 
     Example:
 
@@ -48,8 +56,39 @@ def score_vignettes(probabilities, labels, names, living=None, living_share=0.5)
         },
         "confusion": metrics.confusion_matrix(labels, predicted, labels=np.arange(len(names))).tolist(),
     }
+    result["intervals"] = _intervals(np.array(result["confusion"]))
+    result["ece"] = _calibration_error(probabilities.max(axis=1), predicted == labels)
     if living is not None:
         alive = np.array([living[name] for name in names])
         share = probabilities[:, alive].sum(axis=1)
         result["living_balanced_accuracy"] = float(metrics.balanced_accuracy_score(alive[labels], share > living_share))
     return result
+
+
+def _intervals(confusion):
+    """Draws confusion matrices; gives the ends of the scores that follow from them."""
+    total = confusion.sum()
+    drawn = np.random.default_rng(0).multinomial(total, confusion.ravel() / total, DRAWS).reshape(-1, *confusion.shape)
+    found = np.einsum("dcc->dc", drawn)
+    true, predicted = drawn.sum(axis=2), drawn.sum(axis=1)
+    present = true > 0
+    by_class = {
+        "macro_precision": share(found, predicted),
+        "macro_recall": share(found, true),
+        "macro_f1": share(2 * found, true + predicted),
+    }
+    scores = {name: (each * present).sum(axis=1) / present.sum(axis=1) for name, each in by_class.items()}
+    scores |= {"accuracy": found.sum(axis=1) / total, "balanced_accuracy": scores["macro_recall"]}
+    ends = {name: np.quantile(values, ENDS).tolist() for name, values in scores.items()}
+    return {name: {"low": low, "high": high} for name, (low, high) in ends.items()} | {
+        "unit": "vignettes",
+        "note": None,
+    }
+
+
+def _calibration_error(confidence, right):
+    """Gives how far confidence and accuracy are apart, over bins of confidence."""
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(places, confidence - right, BINS)
+    # Rounded, since sums depend on the order.
+    return round(float(np.abs(gaps).sum() / len(right)), 9)

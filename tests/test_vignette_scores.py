@@ -130,3 +130,26 @@ def test_living_balanced_accuracy_by_hand():
 
 def test_without_knowing_what_lives_there_is_no_living_balanced_accuracy():
     assert "living_balanced_accuracy" not in score_vignettes(sure(PREDICTED), LABELS, NAMES)
+
+
+def test_intervals_are_those_of_vignettes_drawn_one_by_one():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    predicted = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
+    scores = score_vignettes(sure(predicted, 3), labels, NAMES[:3])
+    drawn = []
+    for _ in range(1000):
+        rows = rng.integers(0, 300, 300)
+        macro = metrics.precision_recall_fscore_support(labels[rows], predicted[rows], average="macro")[:3]
+        drawn.append([(predicted == labels)[rows].mean(), *macro])
+    for name, values in zip(
+        ("accuracy", "macro_precision", "macro_recall", "macro_f1"), np.transpose(drawn), strict=True
+    ):
+        ends = scores["intervals"][name]
+        assert (ends["low"], ends["high"]) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.01)
+        assert ends["low"] < scores[name] < ends["high"]
+
+
+def test_the_calibration_error_is_the_gap_of_confidence_and_accuracy():
+    # All six are given 0.7, three are right.
+    assert score_vignettes(sure(PREDICTED), LABELS, NAMES)["ece"] == pytest.approx(0.2)

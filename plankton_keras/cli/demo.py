@@ -43,6 +43,7 @@ def demo(folder, flags):
     overlay = next((folder / "predictions").glob("*_overlay.jpg"))
     click.echo(
         f"\nF1 of living pixels on the test scan: {scores['pixel']['f1']:.3f} (a plain threshold has {plain:.3f})\n"
+        f"Read the report: {folder / 'evaluation' / 'report.html'}\n"
         f"Look at the outlines: {overlay}\n"
         f"Look at the training: tensorboard --logdir {folder / 'run' / 'logs'}\n"
         "With scans of your own: plankton make-tfrecords SCANS --out tfrecords/NAME"
