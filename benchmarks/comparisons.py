@@ -42,7 +42,7 @@ class Sizes:
         batches: Batches of the input pipeline timed in a row.
         skipped: Batches drawn before.
         scans: Scans that workers share.
-        shared: `(width, height)` of each of them: large enough that the start of a process is little beside it.
+        shared: `(width, height)` of each of them: of real size, beside which the start of a process is little.
     """
 
     scan: tuple = (4096, 3072)
@@ -51,7 +51,7 @@ class Sizes:
     batches: int = 100
     skipped: int = 40
     scans: int = 4
-    shared: tuple = (8192, 6144)
+    shared: tuple = (22807, 14529)
 
 
 SMALL = Sizes(scan=(1024, 768), big=(2048, 1536), steps=2, batches=4, skipped=2, scans=2, shared=(1024, 768))

@@ -26,7 +26,7 @@ FORMATS = {
     "share": lambda value: f"{100 * value:.1f}\N{NO-BREAK SPACE}%",
     "place": "{:.2%}".format,
     "count": "{:,.0f}".format,
-    "value": "{:.4g}".format,
+    "value": "{:.6g}".format,
 }
 
 

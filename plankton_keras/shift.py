@@ -70,7 +70,8 @@ def confidence(histogram):
     1.0
     """
     pixels = np.asarray(histogram).sum(axis=0)[1:]
-    return float((np.abs(2 * np.arange(1, 256) / 255 - 1) * pixels).sum() / max(pixels.sum(), 1))
+    sure = np.abs(2 * np.arange(1, 256) / 255 - 1)
+    return round(float((sure * pixels).sum() / max(pixels.sum(), 1)), 4)
 
 
 def unlike(found, training):
