@@ -32,23 +32,24 @@ def read_groups(folder, column, stems):
     >>> read_groups(folder, "day", ["a", "b"])
     {'a': '2009-01-14', 'b': '2009-01-15'}
     """
-    columns, rows, path = _read(Path(folder), column)
+    path = _found(Path(folder), column)
+    columns, rows = read_table(path)
     problems = [
         f"has no column {name!r}; it has {', '.join(columns) or 'nothing'}.{did_you_mean(name, columns)}"
         for name in dict.fromkeys((SCAN, column))
         if name not in columns
     ]
     values = {}
-    for row in rows if SCAN in columns else []:
+    for _, row in rows if SCAN in columns else []:
         values.setdefault((row[SCAN] or "").strip(), []).append((row.get(column) or "").strip())
     if SCAN in columns:
         lost = [stem for stem in stems if stem not in values]
-        problems += [f"has no row for {_listed(lost)}."] if lost else []
+        problems += [f"has no row for {listed(lost)}."] if lost else []
     if {SCAN, column} <= set(columns):
         empty = [stem for stem in stems if "" in values.get(stem, ())]
         torn = [stem for stem in stems if len(set(values.get(stem, ()))) > 1]
-        problems += [f"has no {column} for {_listed(empty)}."] if empty else []
-        problems += [f"has several values of {column} for {_listed(torn)}."] if torn else []
+        problems += [f"has no {column} for {listed(empty)}."] if empty else []
+        problems += [f"has several values of {column} for {listed(torn)}."] if torn else []
     if problems:
         raise InputError(
             f"{path} " + " It ".join(problems),
@@ -58,8 +59,8 @@ def read_groups(folder, column, stems):
     return {stem: values[stem][0] for stem in stems}
 
 
-def _read(folder, column):
-    """Reads the table of a folder or of its parent; gives its columns, its rows and its path."""
+def _found(folder, column):
+    """Finds the table of a folder or of its parent."""
     found = [path for path in (folder / SAMPLES, folder.resolve().parent / SAMPLES) if path.is_file()]
     if not found:
         raise InputError(
@@ -67,17 +68,40 @@ def _read(folder, column):
             f"a table with the columns {SCAN} and {column} for --split-by.",
             f"write {SAMPLES}, or leave --split-by out.",
         )
+    return found[0]
+
+
+def read_table(path):
+    """Reads a table of any columns.
+
+    Args:
+        path: A CSV file in UTF-8 with a header; lines that start with # say something to the reader only.
+
+    Returns:
+        The names of the columns, and a list of `(line of the file, dictionary by column)`, a row each; all text, None
+        where a row ends early, and under None what stands beyond the columns. Rows without a value are left out.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
     try:
-        text = found[0].read_text(encoding="utf-8-sig")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{found[0]} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8."
-        ) from None
-    reader = csv.DictReader(text.splitlines())
-    return reader.fieldnames or [], list(reader), found[0]
+        raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
+    # Spreadsheets put a line that has a comma in quotes.
+    numbered = [each for each in enumerate(text.splitlines(), 1) if not each[1].lstrip('"').startswith("#")]
+    reader = csv.DictReader(line for _, line in numbered)
+    columns = reader.fieldnames or []
+    return columns, [(numbered[reader.line_num - 1][0], row) for row in reader if any(row.values())]
 
 
-def _listed(stems):
-    """Names scans, the first ten."""
+def listed(stems):
+    """Names scans, the first ten of them.
+
+    Example:
+
+    >>> listed(["a", "b"])
+    'the scans a, b'
+    """
     more = f" and {len(stems) - 10} others" if stems[10:] else ""
     return f"the scan{'s' if stems[1:] else ''} {', '.join(stems[:10])}{more}"

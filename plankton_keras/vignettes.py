@@ -4,6 +4,7 @@ Labelled vignettes lie in folders named after their class, as EcoTaxa and the Ka
 """
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +15,16 @@ from plankton_keras.errors import InputError
 from plankton_keras.patches import unit_hash
 from plankton_keras.schema import SPLITS
 from plankton_keras.taxa import find_taxa, read_taxa
+from plankton_keras.vignette_pictures import GROUND, cut_to_object
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-GROUND = 255
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A vignette's file, its class and its split."""
+    """A vignette's file, which may stand in a .zip, its class and its split."""
 
-    path: Path
+    path: Path | zipfile.Path
     label: str
     split: str
 
@@ -92,10 +93,7 @@ def find_vignettes(folder, val_fraction):
         )
     for path in classes:
         for picture in _pictures(path):
-            split = path.parent.name if path.parent != folder else None
-            if split is None:
-                digest = hashlib.sha256(picture.read_bytes()).hexdigest()
-                split = "val" if unit_hash(digest) < val_fraction else "train"
+            split = path.parent.name if path.parent != folder else deal(picture, val_fraction)
             found.append(Labelled(picture, path.name, split))
     if len({vignette.label for vignette in found}) < 2:
         raise InputError(
@@ -106,11 +104,25 @@ def find_vignettes(folder, val_fraction):
     return found
 
 
-def read_vignette(path):
-    """Reads a picture of one object as gray levels.
+def deal(path, val_fraction):
+    """Gives a vignette a split by the hash of its bytes, so that equal files stay together.
 
     Args:
-        path: The file.
+        path: The file, a `pathlib.Path` or a `zipfile.Path`.
+        val_fraction: Share for validation.
+
+    Returns:
+        `train` or `val`.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return "val" if unit_hash(digest) < val_fraction else "train"
+
+
+def read_vignette(path):
+    """Reads a picture of one object as gray levels, without what `vignette_pictures` drew around it.
+
+    Args:
+        path: The file, a `pathlib.Path` or a `zipfile.Path`.
 
     Returns:
         uint8 `(height, width)`.
@@ -118,7 +130,8 @@ def read_vignette(path):
     Raises:
         InputError: If it is no picture.
     """
-    content = np.fromfile(path, np.uint8)
+    file = path.read_bytes()
+    content = np.frombuffer(file, np.uint8)
     pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
     if pixels is None:
         raise InputError(f"{path} is no picture.", "JPEG, PNG, TIFF or BMP.", "remove the file or export it anew.")
@@ -127,7 +140,7 @@ def read_vignette(path):
         # What is transparent is ground.
         opacity = whole[..., 3] / np.iinfo(whole.dtype).max
         pixels = np.rint(GROUND + opacity * (pixels.astype(np.float64) - GROUND)).astype(np.uint8)
-    return pixels
+    return cut_to_object(pixels, file)
 
 
 def load_vignettes(vignettes, classes, size):

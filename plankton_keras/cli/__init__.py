@@ -8,6 +8,7 @@ from plankton_keras.cli.evaluate import evaluate
 from plankton_keras.cli.export import export
 from plankton_keras.cli.info import info
 from plankton_keras.cli.make_tfrecords import make_tfrecords
+from plankton_keras.cli.measure import measure
 from plankton_keras.cli.output import PlanktonGroup
 from plankton_keras.cli.predict import predict
 from plankton_keras.cli.submit import submit
@@ -21,5 +22,5 @@ main = PlanktonGroup(
     Example:
         plankton demo plankton-demo
     """,
-    commands=[demo, make_tfrecords, train, evaluate, predict, submit, export, info],
+    commands=[demo, make_tfrecords, train, evaluate, predict, measure, submit, export, info],
 )

@@ -19,7 +19,8 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """Slice scans and masks into patches, in sharded TFRecords.
 
     SCANS is a folder of pairs STEM_scan.EXT and STEM_mask.EXT, or of sub-folders train/, val/ and test/ with such
-    pairs; or a folder of labelled vignettes, CLASS/NAME.jpg.
+    pairs; or a folder of labelled vignettes, CLASS/NAME.jpg; or what EcoTaxa exports, a .zip or folder, of which the
+    validated objects are taken.
 
     \b
     Example:
@@ -29,11 +30,12 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew
     from plankton_keras.data.records import write_records
+    from plankton_keras.ecotaxa_tables import is_ecotaxa_package
     from plankton_keras.files import claim_folder
     from plankton_keras.vignettes import is_vignette_folder
 
     crew = Crew(flags.workers, flags.scheduler)
-    if is_vignette_folder(scans):
+    if is_ecotaxa_package(scans) or is_vignette_folder(scans):
         _write_vignettes(scans, out, config, flags)
         return
     pairs, target = _plan(scans, masks, config)
@@ -78,6 +80,8 @@ def _write_vignettes(folder, out, config, flags):
     """Writes records of labelled vignettes."""
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
+    from plankton_keras.ecotaxa_labels import find_labelled
+    from plankton_keras.ecotaxa_tables import is_ecotaxa_package
     from plankton_keras.errors import SettingError
     from plankton_keras.files import claim_folder
     from plankton_keras.leaks import check_files
@@ -90,8 +94,12 @@ def _write_vignettes(folder, out, config, flags):
             "a folder of scans.",
             "leave --split-by out; give vignettes in train/ and val/ folders.",
         )
-    found = find_vignettes(folder, config.val_fraction)
-    check_files([(each.split, each.path) for each in found], "vignette")
+    if is_ecotaxa_package(folder):
+        # Equal pictures stay together: the split is by their bytes.
+        found = find_labelled(folder, config.val_fraction)
+    else:
+        found = find_vignettes(folder, config.val_fraction)
+        check_files([(each.split, each.path) for each in found], "vignette")
     counts = {split: sum(each.split == split for each in found) for split in schema.SPLITS}
     classes = sorted({each.label for each in found})
     living = living_by_name(folder, classes)

@@ -156,6 +156,18 @@ def percent(share):
     return f"{100 * share:.2f} %"
 
 
+def listen(quiet=False):
+    """Readies the process for a command that computes without TensorFlow: messages go to stderr.
+
+    Args:
+        quiet: Whether to keep messages back.
+    """
+    logger = logging.getLogger("plankton_keras")
+    logger.handlers = [] if quiet else [_ToStderr()]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+
+
 def prepare(quiet=False, backend="tensorflow"):
     """Readies the process for a command that computes: messages to stderr, TensorFlow loaded without its noise.
 
@@ -163,10 +175,7 @@ def prepare(quiet=False, backend="tensorflow"):
         quiet: Whether to keep messages back too.
         backend: Backend of Keras that the command needs, or None for the user's own.
     """
-    logger = logging.getLogger("plankton_keras")
-    logger.handlers = [] if quiet else [_ToStderr()]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
+    listen(quiet)
     if backend:
         os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

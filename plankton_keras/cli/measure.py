@@ -1,0 +1,68 @@
+"""`plankton measure`: predicted scans to measured objects, EcoTaxa packages, abundance, biovolume and size spectra."""
+
+from pathlib import Path
+
+import click
+
+from plankton_keras.cli import options, output
+
+
+@click.command()
+@click.argument("predictions", type=options.FOLDER, required=False)
+@click.option("--out", type=options.FOLDER, help="Where to write.")
+@click.option("--metadata", type=options.FOLDER, help="samples.csv, or a folder of ZooProcess' *_meta.txt.")
+@click.option("--scans", type=options.FOLDER, help="Folder of the scans, if they moved.")
+@click.option("--dpi", type=click.FloatRange(min=1), help="Resolution of scans that do not say theirs.")
+@click.option("--legacy", is_flag=True, help="Measures as ZooProcess 8 writes them: rounded, with its errors.")
+@click.option("--template", is_flag=True, help="Print a samples.csv to fill in, and do no more.")
+@click.option("--lint", type=options.FOLDER, metavar="PACKAGE", help="Check a package for EcoTaxa, and do no more.")
+@options.flags("overwrite", "json", "quiet")
+def measure(predictions, out, template, lint, flags, **known):
+    """Measure the objects of predicted scans.
+
+    PREDICTIONS is what plankton predict wrote. Each object is measured as ZooProcess does and goes into a package for
+    EcoTaxa; with --metadata abundance, biovolume and size spectra follow.
+
+    \b
+    Example:
+        plankton measure predictions/new --out measures/new --metadata scans/samples.csv
+    """
+    if template:
+        from plankton_keras.sample_columns import template as text
+
+        click.echo(text(), nl=False)
+        return
+    if lint:
+        _lint(lint, flags.json)
+        return
+    if not predictions or not out:
+        missing = "option '--out'" if predictions else "argument 'PREDICTIONS'"
+        raise click.UsageError(f"Missing {missing}.")
+    output.listen(flags.quiet)
+    from plankton_keras.files import claim_folder
+    from plankton_keras.tabulating import Context, measure_predictions, read_predictions
+
+    content = read_predictions(predictions)
+    context = Context.of(content, **known)
+    out = Path(claim_folder(out, flags.overwrite))
+    progress = output.Progress("measure", flags.quiet, unit=("scans", 1))
+    result = measure_predictions(predictions, content, context, out, progress)
+    lines = [f"{result['objects']} objects of {len(result['scans'])} scans: {out / 'objects.csv'}"]
+    lines += [f"for EcoTaxa: {path}" for path in result["packages"]]
+    lines += result["notes"]
+    lines += [f"{name}: {out / path}" for name, path in result["tables"].items()]
+    output.finish({"out": str(out), **result}, lines, flags.json, out / "measure.json")
+
+
+def _lint(path, as_json):
+    """Prints the problems of a package; exit code 3 if EcoTaxa would refuse it."""
+    from dataclasses import asdict
+
+    from plankton_keras.ecotaxa_lint import lint
+
+    problems = lint(path)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    lines = [*map(str, problems), f"{len(errors)} errors, {len(problems) - len(errors)} warnings"]
+    output.finish({"problems": [asdict(problem) for problem in problems]}, lines, as_json)
+    if errors:
+        click.get_current_context().exit(3)

@@ -1,0 +1,204 @@
+"""Abundance and biovolume of the water that was sampled, by taxon, with intervals.
+
+An object stands for w = sub_part x onboard_part / volume animals in a cubic metre. Abundance is the sum of w, biovolume
+the sum of w times the object's volume, over all fractions of a sample; times the range of depths both are per square
+metre.
+"""
+
+import dataclasses
+import zlib
+
+import numpy as np
+
+from plankton_keras.adjusting import adjusted, adjusted_draws
+from plankton_keras.errors import InputError
+from plankton_keras.intervals import TAIL
+from plankton_keras.resampling import drawn_sums, ends
+from plankton_keras.samples import listed
+
+# Models of an object's volume, in the order of the columns of `Objects.volumes`; `sizes.millimetres` computes them.
+MODELS = ("plain", "riddled", "ellipsoid")
+# The row of all living taxa together.
+TOTAL = "all living"
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """What was found on scans, a row an object.
+
+    Attributes:
+        scans: str `(objects,)`, stems.
+        taxa: int `(objects,)`, indices into `names`.
+        names: Names of all taxa that there could be, found or not.
+        living: A bool for each name.
+        volumes: float `(objects, 3)` mm3 by `MODELS`, or None without millimetres.
+        chances: float `(objects, names)`, calibrated probabilities, or None where classes are certain.
+
+    Raises:
+        ValueError: If shapes do not fit, a volume is not positive, or chances do not add up to 1.
+    """
+
+    scans: np.ndarray
+    taxa: np.ndarray
+    names: tuple
+    living: tuple
+    volumes: np.ndarray | None = None
+    chances: np.ndarray | None = None
+
+    def __post_init__(self):
+        count = len(self.scans)
+        shapes = {
+            "taxa": (self.taxa, (count,)),
+            "living": (np.asarray(self.living), (len(self.names),)),
+            "volumes": (self.volumes, (count, len(MODELS))),
+            "chances": (self.chances, (count, len(self.names))),
+        }
+        wrong = [name for name, (array, shape) in shapes.items() if array is not None and np.shape(array) != shape]
+        if wrong:
+            raise ValueError(
+                f"of {count} objects and {len(self.names)} names, the shape of {', '.join(wrong)} is wrong"
+            )
+        if self.volumes is not None and not (np.asarray(self.volumes) > 0).all():
+            raise ValueError("volumes must be positive")
+        if self.chances is not None and not np.allclose(np.sum(self.chances, axis=1), 1, atol=1e-3):
+            raise ValueError("chances of an object must add up to 1")
+
+    def of(self, sample):
+        """Gives the objects of one sample, and the weight of each.
+
+        Args:
+            sample: A `sample_tables.Sample` with a volume.
+
+        Returns:
+            `Objects`, and float64 `(objects,)`, animals in a cubic metre that each stands for.
+        """
+        by_scan = {part.scan: sample.weight(part) for part in sample.fractions}
+        rows = np.flatnonzero(np.isin(self.scans, list(by_scan)))
+        mine = dataclasses.replace(
+            self,
+            scans=np.asarray(self.scans)[rows],
+            taxa=np.asarray(self.taxa, np.int64)[rows],
+            volumes=None if self.volumes is None else np.asarray(self.volumes, np.float64)[rows],
+            chances=None if self.chances is None else np.asarray(self.chances, np.float64)[rows],
+        )
+        return mine, np.array([by_scan[scan] for scan in mine.scans.tolist()], np.float64)
+
+
+def check_samples(objects, samples):
+    """Refuses objects of scans that no sample has, and samples without volume: they would be lost silently.
+
+    Raises:
+        InputError: If there are any.
+    """
+    known = {part.scan for sample in samples for part in sample.fractions}
+    lost = sorted(set(np.asarray(objects.scans).tolist()) - known)
+    empty = [sample.sample for sample in samples if not sample.volume_m3]
+    if lost or empty:
+        what = [f"No sample has {listed(lost)}."] if lost else []
+        what += [f"There is no volume_m3 of {', '.join(empty)}."] if empty else []
+        raise InputError(" ".join(what), "a sample, with the water filtered, of every scan.", "complete samples.csv.")
+
+
+def seed_of(sample, seed):
+    """Gives a sample its own draws, whatever other samples there are."""
+    return (zlib.crc32(sample.sample.encode()) + seed) % 2**32
+
+
+def abundances(objects, samples, confusion=None, seed=0):
+    """Tabulates abundance and biovolume.
+
+    Args:
+        objects: `Objects`.
+        samples: List of `sample_tables.Sample`.
+        confusion: Objects of validation `(names, names)`, rows true, columns predicted, to adjust by; or None.
+        seed: Of the intervals.
+
+    Returns:
+        A list of dictionaries, a row each, for every sample, taxon (those without an object too, and all living
+        together), quantity, model and unit: `sample`, `taxon`, `living`, `objects` (counted), `quantity`, `model`,
+        `unit`, `value` (of the classes as named), `expected` (of the probabilities), `low` and `high` (95 %: counting,
+        sub-sampling and classification), and `adjusted`, `adjusted_low`, `adjusted_high` (abundance only). None where
+        nothing is known: per square metre without depths, biovolume without millimetres, `high` of the biovolume of a
+        taxon that was not seen.
+
+    Raises:
+        InputError: As `check_samples`.
+
+    Example, an object of a quarter of the sample from 203.5 m3:
+
+    >>> from plankton_keras.sample_tables import Fraction, Sample
+    >>> sample = Sample(sample="s", volume_m3=203.5, fractions=(Fraction(scan="a", sub_part=4),))
+    >>> rows = abundances(Objects(np.array(["a"]), np.array([0]), ("copepod",), (True,)), [sample])
+    >>> rows[0]["taxon"], rows[0]["unit"], round(rows[0]["value"], 7)
+    ('copepod', 'ind/m3', 0.019656)
+    """
+    check_samples(objects, samples)
+    return [row for sample in samples for row in _rows(objects, sample, confusion, seed_of(sample, seed))]
+
+
+def _rows(objects, sample, confusion, seed):
+    """Rows of one sample."""
+    mine, weights = objects.of(sample)
+    found = {**_estimates(mine, sample, weights, seed), **_adjustments(mine, weights, confusion, seed)}
+    names = [*zip(mine.names, map(bool, mine.living), strict=True), (TOTAL, True)]
+    counts = np.bincount(mine.taxa, minlength=len(mine.names))
+    counts = np.append(counts, counts[list(map(bool, mine.living))].sum())
+    kinds = [("abundance", "", "ind"), *(("biovolume", model, "mm3") for model in MODELS)]
+    for place, (taxon, living) in enumerate(names):
+        for column, (quantity, model, unit) in enumerate(kinds):
+            for per, factor in (("m3", 1.0), ("m2", sample.depth_range)):
+                yield {
+                    "sample": sample.sample,
+                    "taxon": taxon,
+                    "living": living,
+                    "objects": int(counts[place]),
+                    "quantity": quantity,
+                    "model": model,
+                    "unit": f"{unit}/{per}",
+                    **{name: _scaled(table, place, column, factor) for name, table in found.items()},
+                }
+
+
+def _scaled(table, place, column, factor):
+    if table is None or factor is None or column >= table.shape[1] or np.isnan(table[place, column]):
+        return None
+    return float(table[place, column] * factor)
+
+
+def _with_total(table, living):
+    """Adds a row of the sum of living taxa; the second last axis is taxa."""
+    return np.concatenate([table, table[..., np.flatnonzero(living), :].sum(axis=-2, keepdims=True)], axis=-2)
+
+
+def _estimates(mine, sample, weights, seed):
+    """Value, expected, low and high, each `(taxa and total, quantities)`."""
+    num_taxa = len(mine.names)
+    values = weights[:, None] if mine.volumes is None else weights[:, None] * np.insert(mine.volumes, 0, 1, axis=1)
+    certain = np.eye(num_taxa)[mine.taxa]
+    chances = certain if mine.chances is None else mine.chances
+    groups = mine.taxa[:, None] if mine.chances is None else np.broadcast_to(np.arange(num_taxa), chances.shape)
+    sums = drawn_sums(values, groups, num_taxa, mine.chances, seed)
+    # One animal more of the sparsest fraction; as large as the largest of its taxon, weighed by how surely it is of it.
+    largest = (chances[:, :, None] * values[:, None, :]).max(axis=0, initial=0)
+    spare = np.concatenate([largest, largest[np.flatnonzero(mine.living)].max(axis=0, initial=0)[None]])
+    spare[spare == 0] = np.nan
+    spare[:, 0] = max(sample.weight(part) for part in sample.fractions)
+    low, high = ends(_with_total(sums, mine.living), spare, seed)
+    return {
+        "value": _with_total(certain.T @ values, mine.living),
+        "expected": None if mine.chances is None else _with_total(chances.T @ values, mine.living),
+        "low": low,
+        "high": high,
+    }
+
+
+def _adjustments(mine, weights, confusion, seed):
+    """The abundance adjusted for confusion, each `(taxa and total, 1)`."""
+    names = ("adjusted", "adjusted_low", "adjusted_high")
+    if confusion is None:
+        return dict.fromkeys(names)
+    raw = np.bincount(mine.taxa, weights, len(mine.names))
+    sums = drawn_sums(weights[:, None], mine.taxa[:, None], len(mine.names), None, seed)[..., 0]
+    drawn = _with_total(adjusted_draws(sums, confusion, seed)[..., None], mine.living)
+    value = _with_total(adjusted(raw, confusion)[:, None], mine.living)
+    return dict(zip(names, (value, *np.quantile(drawn, [TAIL, 1 - TAIL], axis=0)), strict=True))

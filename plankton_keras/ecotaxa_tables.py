@@ -1,0 +1,114 @@
+"""A package of EcoTaxa to read: a folder or a .zip of tables and pictures, and its tables row by row."""
+
+import codecs
+import csv
+import io
+import posixpath
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+from plankton_keras.ecotaxa_rules import NUMBER, TABLE_NAME, TEXT
+from plankton_keras.errors import InputError
+
+# What readers of a damaged member raise beside BadZipFile.
+DAMAGED = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, csv.Error)
+
+
+class Package:
+    """A folder or a .zip file; names are paths from its top, with `/`.
+
+    Args:
+        path: The folder or file.
+
+    Raises:
+        InputError: If it is neither, or a damaged .zip.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._zip = None
+        if self.path.is_dir():
+            return
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            found = "cannot be read as .zip: " + str(error) if self.path.exists() else "does not exist"
+            raise InputError(f"{self.path} {found}.", "a folder or a .zip for EcoTaxa.", "check the path.") from None
+
+    @cached_property
+    def names(self):
+        """All files, sorted: a dictionary of names, for quick look-up, without values."""
+        if self._zip:
+            return dict.fromkeys(sorted(name for name in self._zip.namelist() if not name.endswith("/")))
+        found = (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
+        return dict.fromkeys(sorted(found))
+
+    @property
+    def tables(self):
+        """Names of the tables that EcoTaxa reads, sorted."""
+        return [name for name in self.names if TABLE_NAME.fullmatch(posixpath.basename(name))]
+
+    def at(self, name):
+        """Gives a file as a `pathlib.Path` or `zipfile.Path`: both have `name`, `open` and `read_bytes`."""
+        return zipfile.Path(self._zip, name) if self._zip else self.path / name
+
+    def picture(self, table, name):
+        """Resolves the name of a picture, which is relative to its table; None where the package has no such file."""
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(table), name))
+        return found if found in self.names else None
+
+    def is_marked(self, table):
+        """Tells whether a table starts with the byte order mark of UTF-8."""
+        with self.at(table).open("rb") as file:
+            return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+    def rows(self, table):
+        """Reads a table as EcoTaxa does: tabs, quotes, Latin-1 unless there is a byte order mark.
+
+        Args:
+            table: Its name.
+
+        Yields:
+            Lists of text; the first is the header.
+
+        Raises:
+            One of `DAMAGED`: If the file is damaged or in no such encoding.
+        """
+        encoding = "utf-8-sig" if self.is_marked(table) else "latin-1"
+        with self.at(table).open("rb") as file, io.TextIOWrapper(file, encoding, newline="") as text:
+            yield from csv.reader(text, delimiter="\t", quotechar='"')
+
+
+def column_name(cell):
+    """Gives the name of a column as EcoTaxa takes it.
+
+    Example:
+
+    >>> column_name(" Object_ID ")
+    'object_id'
+    """
+    return cell.strip().lower()
+
+
+def is_types_row(cells):
+    """Tells the row of types from one of an object; exports of EcoTaxa may come without it.
+
+    Example:
+
+    >>> is_types_row(["[t]", "[f]"]), is_types_row(["a.png", "3"])
+    (True, False)
+    """
+    return any(cell.strip() in (NUMBER, TEXT) for cell in cells)
+
+
+def is_ecotaxa_package(path):
+    """Tells a package of EcoTaxa, such as its exports, from a folder of scans or of vignettes.
+
+    Args:
+        path: A folder or file.
+    """
+    path = Path(path)
+    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
+        return False
+    return bool(Package(path).tables)

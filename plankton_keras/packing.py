@@ -1,0 +1,86 @@
+"""Measured objects as EcoTaxa takes them: what of a sample, a fraction and a run goes into which column."""
+
+from plankton_keras.ecotaxa_package import PackageObject
+from plankton_keras.vignette_pictures import vignette
+
+
+def parents_of(stem, sample, known):
+    """Gives the columns of sample, acquisition and process of a scan.
+
+    EcoTaxa reckons an object's concentration as `acq_sub_part / sample_tot_vol`: the part kept on board, which it has
+    no column for, therefore stands in `acq_sub_part` too, and each factor in a free column of its own.
+
+    Args:
+        stem: Stem of the scan.
+        sample: Its `sample_tables.Sample`, or None where nothing is known.
+        known: `process_*` columns by name without prefix: software, model, threshold, resolution.
+
+    Returns:
+        `(ids, parents)`: the names of sample, acquisition and process, and what `ecotaxa_package.write_packages` takes.
+    """
+    if sample is None:
+        ids = stem, f"tot_{stem}", f"plankton_{stem}"
+        columns = {}, {}
+    else:
+        (part,) = (part for part in sample.fractions if part.scan == stem)
+        ids = sample.sample, f"{part.fraction or 'tot'}_{sample.sample}", f"plankton_{stem}"
+        columns = _of_sample(sample), _of_fraction(part, sample)
+    kinds = ("sample", "acq", "process")
+    return ids, {kind: {each: values} for kind, each, values in zip(kinds, ids, (*columns, known), strict=True)}
+
+
+def _of_sample(sample):
+    return {
+        "ship": sample.ship,
+        "program": sample.program,
+        "stationid": sample.station,
+        "net_type": sample.net,
+        "net_mesh": sample.net_mesh_um,
+        "net_surf": sample.net_surface_m2,
+        "zmin": sample.depth_min_m,
+        "zmax": sample.depth_max_m,
+        "tot_vol": sample.volume_m3,
+        "comment": sample.comment,
+        "onboard_part": sample.onboard_part,
+    }
+
+
+def _of_fraction(part, sample):
+    return {
+        "min_mesh": part.sieve_min_um,
+        "max_mesh": part.sieve_max_um,
+        "sub_part": part.sub_part * sample.onboard_part,
+        "sub_method": part.sub_method,
+        "imgtype": "zooscan",
+        "lab_sub_part": part.sub_part,
+    }
+
+
+def package_object(each, ids, sample, pixel_mm=None):
+    """Turns a measured object into one for EcoTaxa.
+
+    Args:
+        each: A `measuring.MeasuredObject`.
+        ids: As `parents_of` gives them.
+        sample: As for `parents_of`.
+        pixel_mm: Side of a pixel in mm, or None.
+
+    Returns:
+        The `ecotaxa_package.PackageObject`, with status `predicted`.
+    """
+    place = {}
+    if sample is not None:
+        place = {"lat": sample.latitude, "lon": sample.longitude}
+        place |= {"depth_min": sample.depth_min_m, "depth_max": sample.depth_max_m}
+        place["date"] = sample.date.strftime("%Y%m%d") if sample.date else None
+        place["time"] = sample.time.strftime("%H%M%S") if sample.time else None
+    return PackageObject(
+        name=f"{each.scan}_{each.label}",
+        picture=vignette(each.gray, each.mask, pixel_mm),
+        sample=ids[0],
+        acquisition=ids[1],
+        process=ids[2],
+        category=each.taxon,
+        score=each.score,
+        fields={**place, **each.measures, "cut_by_edge": int(each.cut)},
+    )

@@ -1,0 +1,206 @@
+"""A prediction folder to tables: measured objects, packages for EcoTaxa, abundance, biovolume and size spectra."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plankton_keras.config import parse_gray_range
+from plankton_keras.ecology import MODELS, Objects, abundances
+from plankton_keras.ecotaxa_package import write_packages
+from plankton_keras.errors import ArtefactError
+from plankton_keras.files import read_json
+from plankton_keras.measuring import measure_scan
+from plankton_keras.packing import package_object, parents_of
+from plankton_keras.pairs import find_scans
+from plankton_keras.runs import now, versions
+from plankton_keras.sample_tables import read_samples
+from plankton_keras.scans import open_scan, stem_of
+from plankton_keras.spectra import spectra
+from plankton_keras.tidy import write_csv, write_parquet
+from plankton_keras.zooprocess_metadata import read_metadata
+
+MM_PER_INCH = 25.4
+NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of scans beside their predictions.
+
+    Attributes:
+        paths: Path of each scan by stem.
+        samples: List of `sample_tables.Sample`; empty where nothing is known.
+        dpi: Resolution of scans that do not say theirs, or None.
+        legacy: As for `measures.measure`.
+        notes: What the user should know, in words.
+    """
+
+    paths: dict
+    samples: list
+    dpi: float | None = None
+    legacy: bool = False
+    notes: tuple = ()
+
+    @classmethod
+    def of(cls, content, metadata=None, scans=None, dpi=None, legacy=False):
+        """Gathers it.
+
+        Args:
+            content: What `read_predictions` gave.
+            metadata: Path of samples.csv, or folder of ZooProcess' metadata; or None.
+            scans: Folder of the scans, if they moved; or None.
+            dpi: As in the class.
+            legacy: As in the class.
+
+        Raises:
+            InputError: If metadata or scans are bad, or do not fit.
+        """
+        stems = [entry["scan"] for entry in content["scans"]]
+        moved = {stem_of(path): path for path in find_scans([scans])} if scans else {}
+        paths = {entry["scan"]: moved.get(entry["scan"], Path(entry["path"])) for entry in content["scans"]}
+        if metadata is None:
+            return cls(paths, [], dpi, legacy, (NO_SAMPLES,))
+        read = read_metadata if Path(metadata).is_dir() else read_samples
+        samples, warnings = read(metadata, stems)
+        known = [dataclasses.replace(each, fractions=_among(each.fractions, stems)) for each in samples]
+        return cls(paths, [each for each in known if each.fractions], dpi, legacy, tuple(warnings))
+
+    def sample_of(self, stem):
+        """Gives the sample of a scan, or None."""
+        return next((each for each in self.samples if _among(each.fractions, [stem])), None)
+
+
+def _among(fractions, stems):
+    return tuple(part for part in fractions if part.scan in stems)
+
+
+def read_predictions(folder):
+    """Reads prediction.json of a whole prediction folder.
+
+    Raises:
+        ArtefactError: If it is none, is not finished, or holds no scan.
+    """
+    content = read_json(Path(folder) / "prediction.json", "give a folder that plankton predict wrote.")
+    if content["status"] == "running" or not content["scans"]:
+        raise ArtefactError(
+            f"{folder} {'is not finished' if content['scans'] else 'holds no scan'}.",
+            "predictions of one scan or more.",
+            f"run plankton predict MODEL SCANS --out {folder} again.",
+        )
+    return content
+
+
+def measure_predictions(folder, content, context, out, progress=None):
+    """Measures all objects of a prediction folder and writes every table and package.
+
+    Args:
+        folder: The prediction folder.
+        content: What `read_predictions` gave.
+        context: A `Context`.
+        out: Where to write.
+        progress: Called with `(scans done, scans in all, stem)`, or None.
+
+    Returns:
+        A dictionary of `scans`, `objects` (their number), `packages` (paths), `tables` (file by name) and `notes`.
+    """
+    rows, packages, notes = [], [], list(context.notes)
+    for done, stem in enumerate(context.paths):
+        some, zips = _measure_scan(folder, stem, content, context, out)
+        rows += some
+        packages += zips
+        if progress:
+            progress(done + 1, len(context.paths), stem)
+    unsized = sorted({row["scan"] for row in rows if row.get("area_mm2") is None})
+    if unsized:
+        notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
+    tables = {"measured objects": rows} if rows else {}
+    samples = [each for each in context.samples if each.volume_m3]
+    counted = [row for row in rows if row["sample"] in {each.sample for each in samples}]
+    if counted:
+        objects = _objects(counted, content["classes"][1:])
+        tables["abundance and biovolume"] = abundances(objects, samples)
+        if objects.volumes is not None:
+            tables["size spectra"], tables["their slopes"] = spectra(objects, samples)
+    return {
+        "scans": list(context.paths),
+        "objects": len(rows),
+        "packages": [str(path) for path in packages],
+        "tables": _write(tables, out),
+        "notes": notes,
+    }
+
+
+def _measure_scan(folder, stem, content, context, out):
+    """Measures a scan; gives the rows of its objects and the paths of its packages."""
+    sample, rows = context.sample_of(stem), []
+    with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
+        dpi = scan.dpi or context.dpi
+        pixel_mm = MM_PER_INCH / dpi if dpi else None
+        ids, parents = parents_of(stem, sample, _process(content, dpi, pixel_mm))
+
+        def packed():
+            for each in measure_scan(folder, scan, pixel_mm, context.legacy):
+                rows.append(_row(each, sample))
+                yield package_object(each, ids, sample, pixel_mm)
+
+        return rows, write_packages(out, stem, packed(), parents)
+
+
+def _row(each, sample):
+    """Gives the row of an object in objects.csv."""
+    head = {"sample": sample.sample if sample else None, "scan": each.scan, "label": each.label, "taxon": each.taxon}
+    return {**head, "score": each.score, "cut_by_edge": each.cut, **each.measures}
+
+
+def _process(content, dpi, pixel_mm):
+    """Gives the `process_*` columns: what made the objects."""
+    date, time = now().split("+")[0].split("T")
+    return {
+        "date": date.replace("-", ""),
+        "time": time.replace(":", ""),
+        "software": f"plankton_keras_{versions()['plankton_keras']}",
+        "img_resolution": dpi,
+        "particle_pixel_size_mm": pixel_mm,
+        "model": Path(content["model"]).name,
+        "model_sha256": content["model_sha256"],
+        "model_threshold": content["threshold"],
+    }
+
+
+def _objects(rows, names):
+    """Gives the rows as `ecology.Objects`; every class but the first is living."""
+    columns = [f"biovolume_{model}_mm3" for model in MODELS]
+    volumes = None
+    if all(row.get("area_mm2") is not None for row in rows):
+        # Where all of an object is brighter than the holes' limit, nothing but its outline has a volume.
+        volumes = np.array([[row[column] or row[columns[0]] for column in columns] for row in rows])
+    return Objects(
+        scans=np.array([row["scan"] for row in rows]),
+        taxa=np.array([names.index(row["taxon"]) for row in rows]),
+        names=tuple(names),
+        living=(True,) * len(names),
+        volumes=volumes,
+    )
+
+
+FILES = {
+    "measured objects": "objects",
+    "abundance and biovolume": "abundance",
+    "size spectra": "spectra",
+    "their slopes": "slopes",
+}
+
+
+def _write(tables, out):
+    """Writes tables as CSV and Parquet; gives the name of each CSV."""
+    written = {}
+    for name, rows in tables.items():
+        if rows:
+            keys = dict.fromkeys(key for row in rows for key in row)
+            whole = [{key: row.get(key) for key in keys} for row in rows]
+            write_csv(out / f"{FILES[name]}.csv", whole)
+            write_parquet(out / f"{FILES[name]}.parquet", whole)
+            written[name] = f"{FILES[name]}.csv"
+    return written

@@ -1,0 +1,171 @@
+"""measure: the command, from a prediction folder to tables and packages."""
+
+import csv
+import io
+import json
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from plankton_keras.cli import main
+from plankton_keras.ecotaxa_lint import lint
+from plankton_keras.objects import BandLabeler, label_band
+from plankton_keras.prediction import OBJECT_COLUMNS, object_rows
+from plankton_keras.sample_tables import read_samples
+
+NAMES = ("non-living", "copepod", "worm", "salp")
+# Squares of 40 pixels, and worms of 10 x 100: (top, left, class).
+DRAWN = {"rg1": ((50, 50, 1), (50, 200, 1), (200, 50, 2)), "rg2": ((80, 80, 1),)}
+SAMPLES = """sample,scan,fraction,sub_part,volume_m3,depth_min_m,depth_max_m,latitude,longitude,date
+s,rg1,d1,4,203.5,312,419,47.846,-15.437,2023-06-26
+s,rg2,d2,8,203.5,312,419,47.846,-15.437,2023-06-26
+"""
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    if result.exit_code != code:
+        raise AssertionError(f"exit code {result.exit_code}\n{result.output}\n{result.exception!r}")
+    return result
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """A prediction folder of two drawn scans."""
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    scans = []
+    for stem, objects in DRAWN.items():
+        classes = np.zeros((300, 400), np.uint8)
+        for top, left, kind in objects:
+            height, width = (40, 40) if kind == 1 else (10, 100)
+            classes[top : top + height, left : left + width] = kind
+        path = tmp_path / f"{stem}_scan.png"
+        cv2.imwrite(str(path), np.where(classes > 0, 90, 220).astype(np.uint8))
+        cv2.imwrite(str(folder / f"{stem}_mask.png"), classes)
+        labeler = BandLabeler(len(NAMES))
+        labeler.add(label_band(classes, num_classes=len(NAMES))[0])
+        with open(folder / f"{stem}_objects.csv", "w", newline="") as file:
+            csv.writer(file).writerows([OBJECT_COLUMNS, *object_rows(labeler.finish()[0], NAMES)])
+        scans.append({"scan": stem, "path": str(path)})
+    content = {"status": "done", "scans": scans, "failed": [], "classes": NAMES, "model": "runs/unet"}
+    content |= {"model_sha256": "abc", "threshold": 0.4, "settings": {"gray_range": ""}}
+    (folder / "prediction.json").write_text(json.dumps(content))
+    (tmp_path / "samples.csv").write_text(SAMPLES)
+    return folder
+
+
+def test_objects_become_tables_packages_abundance_and_spectra(predictions, tmp_path):
+    out = tmp_path / "m"
+    words = ("measure", predictions, "--out", out, "--metadata", tmp_path / "samples.csv", "--dpi", 2400)
+    said = json.loads(run(*words, "--json", "--quiet").stdout)
+    assert (said["objects"], said["scans"], said["notes"]) == (4, ["rg1", "rg2"], [])
+    rows = table(out / "objects.csv")
+    assert [(row["scan"], row["taxon"], row["area"]) for row in rows] == [
+        ("rg1", "copepod", "1600"),
+        ("rg1", "copepod", "1600"),
+        ("rg1", "worm", "1000"),
+        ("rg2", "copepod", "1600"),
+    ]
+    assert float(rows[0]["area_mm2"]) == pytest.approx(1600 * (25.4 / 2400) ** 2)
+    # Two copepods that stand for 4 each and one for 8, in 203.5 m3 over 107 m; no salp, and a row all the same.
+    found = {(row["taxon"], row["unit"]): row for row in table(out / "abundance.csv")}
+    assert float(found["copepod", "ind/m3"]["value"]) == pytest.approx(16 / 203.5)
+    assert float(found["copepod", "ind/m2"]["value"]) == pytest.approx(16 / 203.5 * 107)
+    assert float(found["salp", "ind/m3"]["value"]) == 0
+    assert float(found["all living", "ind/m3"]["value"]) == pytest.approx(20 / 203.5)
+    for name in said["tables"].values():
+        assert (out / name).with_suffix(".parquet").is_file()
+    assert set(said["tables"]) >= {"measured objects", "abundance and biovolume", "size spectra"}
+
+
+def test_the_packages_are_clean_and_reckon_the_abundance_in_ecotaxas_way(predictions, tmp_path):
+    out = tmp_path / "m"
+    run("measure", predictions, "--out", out, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--quiet")
+    packages = sorted(out.glob("ecotaxa_*.zip"))
+    assert [path.name for path in packages] == ["ecotaxa_rg1.zip", "ecotaxa_rg2.zip"]
+    assert [problem for path in packages for problem in lint(path)] == []
+    assert run("measure", "--lint", packages[0]).stdout == "0 errors, 0 warnings\n"
+
+
+def test_without_metadata_or_resolution_the_rest_is_written_and_it_says_what_is_missing(predictions, tmp_path):
+    out = tmp_path / "m"
+    said = run("measure", predictions, "--out", out, "--quiet").stdout
+    assert "No --metadata: no abundance, biovolume or spectrum." in said
+    assert "No resolution of rg1, rg2: no millimetres, volumes or spectra. Give --dpi." in said
+    assert sorted(path.name for path in out.iterdir()) == [
+        "ecotaxa_rg1.zip",
+        "ecotaxa_rg2.zip",
+        "measure.json",
+        "objects.csv",
+        "objects.parquet",
+    ]
+
+
+def test_scans_that_moved_are_found_in_the_folder_that_is_named(predictions, tmp_path):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for path in tmp_path.glob("*_scan.png"):
+        path.rename(moved / path.name)
+    refused = run("measure", predictions, "--out", tmp_path / "m", "--quiet", code=3)
+    assert "rg1_scan.png does not exist." in refused.stderr
+    words = ("measure", predictions, "--out", tmp_path / "m", "--scans", moved, "--overwrite", "--json", "--quiet")
+    assert json.loads(run(*words).stdout)["objects"] == 4
+
+
+def test_a_package_with_errors_ends_with_3_and_names_them(predictions, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "ecotaxa_a.tsv").write_text("img_file_name\tobject_id\n[t]\t[t]\na.png\tx\n")
+    said = run("measure", "--lint", tmp_path / "p", code=3).stdout
+    assert "ecotaxa_a.tsv, row 3, column img_file_name" in said
+    assert "1 errors" in said
+
+
+def test_the_template_is_a_table_that_is_read_again(tmp_path):
+    path = tmp_path / "samples.csv"
+    path.write_text(run("measure", "--template").stdout)
+    assert len(read_samples(path)[0]) == 1
+
+
+@pytest.mark.parametrize(("words", "missing"), [((), "argument 'PREDICTIONS'"), (("predictions",), "option '--out'")])
+def test_what_is_missing_is_named(words, missing):
+    assert f"Missing {missing}." in run("measure", *words, code=2).stderr
+
+
+def test_predictions_that_are_not_finished_are_refused(predictions, tmp_path):
+    content = json.loads((predictions / "prediction.json").read_text())
+    (predictions / "prediction.json").write_text(json.dumps({**content, "status": "running"}))
+    refused = run("measure", predictions, "--out", tmp_path / "m", code=4)
+    assert refused.stderr.startswith(f"{predictions} is not finished.\n")
+
+
+def test_validated_objects_come_back_from_ecotaxa_as_training_data(predictions, tmp_path):
+    from plankton_keras.data.records import read_manifest
+    from plankton_keras.data.vignette_records import read_vignettes
+
+    out = tmp_path / "m"
+    run("measure", predictions, "--out", out, "--dpi", 2400, "--quiet")
+    # A person has looked: the worm is a chaetognath, all others are what was predicted.
+    with zipfile.ZipFile(out / "ecotaxa_rg1.zip") as package, zipfile.ZipFile(tmp_path / "back.zip", "w") as back:
+        for name in package.namelist():
+            content = package.read(name)
+            if name.endswith(".tsv"):
+                text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+                content = text.replace("predicted", "validated").replace("worm", "Chaetognatha").encode()
+            back.writestr(name, content)
+    words = ("make-tfrecords", tmp_path / "back.zip", "--out", tmp_path / "records", "--val-fraction", 0, "--quiet")
+    run(*words)
+    manifest = read_manifest(tmp_path / "records")
+    images, sides, labels = read_vignettes(tmp_path / "records", manifest, "train")
+    assert manifest.classes == ("Chaetognatha", "copepod")
+    assert sorted(zip(labels.tolist(), sides[:, 0].tolist(), strict=True)) == [(0, 100), (1, 40), (1, 40)]
+    # A square of 90 / 220 * 255 fills its vignette.
+    assert abs(int(images[labels == 1][0].min()) - 104) <= 2

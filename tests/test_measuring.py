@@ -1,0 +1,81 @@
+"""measuring: objects found again in a class map, and measured one by one."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from plankton_keras.errors import ArtefactError
+from plankton_keras.measuring import measure_scan
+from plankton_keras.objects import BandLabeler, label_band
+from plankton_keras.prediction import OBJECT_COLUMNS, object_rows
+from plankton_keras.scans import ArrayScan
+
+NAMES = ("non-living", "copepod", "worm")
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """A scan with ground of 220 and four objects: one in a notch of another, a worm, and one at the edge."""
+    classes = np.zeros((300, 400), np.uint8)
+    classes[50:110, 50:60] = classes[100:110, 50:120] = 1
+    classes[60:80, 75:95] = 1
+    classes[200:210, 200:300] = 2
+    classes[0:20, 380:400] = 1
+    pixels = np.where(classes > 0, 110, 220).astype(np.uint8)
+    labeler = BandLabeler(3)
+    labeler.add(label_band(classes, num_classes=3)[0])
+    objects, _ = labeler.finish()
+    cv2.imwrite(str(tmp_path / "rg_mask.png"), classes)
+    with open(tmp_path / "rg_objects.csv", "w", newline="") as file:
+        csv.writer(file).writerows([OBJECT_COLUMNS, *object_rows(objects, NAMES)])
+    return tmp_path, ArrayScan("rg", pixels)
+
+
+def test_each_object_is_measured_alone_even_in_the_notch_of_another(predicted):
+    found = list(measure_scan(*predicted))
+    assert [(each.label, each.taxon, each.cut) for each in found] == [
+        (1, "copepod", True),
+        (2, "copepod", False),
+        (3, "copepod", False),
+        (4, "worm", False),
+    ]
+    # An L of 60 x 10 and 60 x 10 pixels, a square of 20, a worm of 10 x 100.
+    assert [each.measures["area"] for each in found] == [400, 1200, 400, 1000]
+    assert [(each.measures["bx"], each.measures["by"]) for each in found] == [(380, 0), (50, 50), (75, 60), (200, 200)]
+    assert found[1].mask.shape == (60, 70)
+    assert not found[1].mask[10:30, 25:45].any()
+
+
+def test_gray_levels_are_above_the_local_ground(predicted):
+    # 110 of 220, and the ground at 255.
+    means = [each.measures["mean"] for each in measure_scan(*predicted)]
+    assert means == pytest.approx([127.5] * 4, abs=2)
+
+
+def test_millimetres_come_with_the_pixel_size(predicted):
+    plain, sized = (next(iter(measure_scan(*predicted, pixel_mm=size))).measures for size in (None, 0.01))
+    assert "area_mm2" not in plain
+    assert sized["area_mm2"] == pytest.approx(400 * 1e-4)
+
+
+def test_a_mask_that_is_missing_or_of_another_run_is_refused(predicted):
+    folder, scan = predicted
+    cv2.imwrite(str(folder / "rg_mask.png"), np.zeros((300, 400), np.uint8))
+    with pytest.raises(ArtefactError) as caught:
+        list(measure_scan(folder, scan))
+    assert str(caught.value) == (
+        f"{folder / 'rg_mask.png'} does not hold object 1 of the table.\n"
+        "Expected: mask and table of one run.\nFix: predict again."
+    )
+    (folder / "rg_mask.png").unlink()
+    with pytest.raises(ArtefactError, match=r"rg_mask\.png does not exist"):
+        list(measure_scan(folder, scan))
+
+
+def test_a_table_that_is_none_is_refused(predicted):
+    folder, scan = predicted
+    (folder / "rg_objects.csv").write_text("label,class\n1,copepod\n")
+    with pytest.raises(ArtefactError, match=r"rg_objects\.csv is no object table"):
+        list(measure_scan(folder, scan))

@@ -1,0 +1,148 @@
+"""spectra and slopes: classes of both conventions, and power laws of known exponent."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate
+
+from plankton_keras.ecology import Objects
+from plankton_keras.sample_tables import Fraction, Sample
+from plankton_keras.sizes import millimetres
+from plankton_keras.slopes import least_squares, likeliest_slope, usable_classes
+from plankton_keras.spectra import CONVENTIONS, OCTAVES, QUARTER_OCTAVES, spectra
+
+GOLDEN = millimetres({"area": 2173, "area_exc": 2156, "feret": 71.281, "major": 62.823, "minor": 44.041}, 25.4 / 2400)
+
+
+def water(*parts, volume_m3=203.5, name="s"):
+    return Sample(
+        sample=name,
+        volume_m3=volume_m3,
+        fractions=tuple(Fraction(scan=scan, fraction=scan, sub_part=part) for scan, part in parts),
+    )
+
+
+def objects(volumes, scans="a", taxa=0, chances=None):
+    volumes = np.asarray(volumes, float)
+    volumes = np.tile(volumes[:, None], 3) if volumes.ndim == 1 else volumes
+    scans, taxa = np.broadcast_to(scans, len(volumes)), np.broadcast_to(taxa, len(volumes))
+    return Objects(scans, taxa, ("copepod", "detritus"), (True, False), volumes, chances)
+
+
+def power_law(generator, exponent, low, high, count):
+    """Draws volumes with a density proportional to volume^-exponent."""
+    power = 1 - exponent
+    return (low**power + generator.random(count) * (high**power - low**power)) ** (1 / power)
+
+
+def test_the_golden_object():
+    volumes = [[GOLDEN[f"biovolume_{model}_mm3"] for model in ("plain", "riddled", "ellipsoid")]]
+    classes, fits = spectra(objects(volumes), [water(("a", 4))])
+    found = {(row["model"], row["convention"]): row for row in classes}
+    assert len(found) == len(classes) == 6
+    plain = found["plain", "quarter octaves"]
+    assert (plain["class"], f"{plain['nbss']:.6f}") == (145, "0.114826")
+    assert (f"{plain['volume_low_mm3']:.7f}", f"{plain['volume_high_mm3']:.7f}") == ("0.0817217", "0.0971840")
+    ellipsoid = found["ellipsoid", "quarter octaves"]
+    assert (ellipsoid["class"], f"{ellipsoid['nbss']:.6f}") == (144, "0.114335")
+    assert f"{ellipsoid['volume_low_mm3']:.7f}" == "0.0687195"
+    octave = found["plain", "octaves"]
+    assert (f"{octave['esd_low_um']:.2f}", f"{octave['esd_high_um']:.2f}") == ("512.00", "645.08")
+    assert f"{octave['nbss']:.7f}" == "0.0252643"
+    # One object is no spectrum.
+    assert len(fits) == 12
+    assert {row["slope"] for row in fits} == {None}
+
+
+def test_an_object_on_an_edge_belongs_to_one_class():
+    edge = QUARTER_OCTAVES.edges[144]
+    assert QUARTER_OCTAVES.number([np.nextafter(edge, 0), edge]).tolist() == [143, 144]
+    low, high = OCTAVES.between([27])
+    assert OCTAVES.number([low[0], np.nextafter(low[0], 1), high[0]]).tolist() == [26, 27, 27]
+    with pytest.raises(ValueError, match="volumes must lie between 1e-12 and"):
+        QUARTER_OCTAVES.number([1e-13])
+
+
+def test_classes_without_objects_stand_between_others_and_have_an_upper_end():
+    low, high = OCTAVES.between([20, 24])
+    classes, _ = spectra(objects(np.sqrt(low * high)), [water(("a", 8))])
+    rows = [row for row in classes if (row["model"], row["convention"]) == ("plain", "octaves")]
+    assert [(row["class"], row["objects"]) for row in rows] == [(20, 1), (21, 0), (22, 0), (23, 0), (24, 1)]
+    assert [row["nbss"] == 0 for row in rows] == [False, True, True, True, False]
+    middle = rows[2]
+    width = middle["volume_high_mm3"] - middle["volume_low_mm3"]
+    one_more = math.sqrt(middle["volume_low_mm3"] * middle["volume_high_mm3"]) * 8 / 203.5 / width
+    assert (middle["low"], middle["high"]) == (0, pytest.approx(3.689 * one_more, rel=0.01))
+
+
+def test_only_living_objects_count():
+    classes, _ = spectra(objects([0.1, 0.1, 5], taxa=[0, 1, 1]), [water(("a", 4))])
+    assert [row["objects"] for row in classes] == [1] * 6
+    assert spectra(objects([0.1], taxa=1), [water(("a", 4))])[0] == []
+    with pytest.raises(ValueError, match="spectra need volumes"):
+        spectra(Objects(np.array(["a"]), np.array([0]), ("copepod",), (True,)), [water(("a", 4))])
+
+
+def test_which_classes_are_used():
+    # From the highest, without those of fewer than four, until three are empty.
+    density, counts = [1, 5, 9, 4, 3, 0, 0, 2, 0, 0, 0, 1], [9, 9, 9, 3, 4, 0, 0, 5, 0, 0, 0, 9]
+    assert np.flatnonzero(usable_classes(density, counts)).tolist() == [2, 4, 7]
+    assert usable_classes([], []).tolist() == []
+
+
+def test_lines_by_hand():
+    slope, intercept, r2 = least_squares([0.01, 0.1, 1, 10], [[200, 20, 2, 0.2], [1, 0, 4, 1]])
+    assert (slope[0], intercept[0], r2[0]) == pytest.approx((-1, math.log10(2), 1))
+    # log10: (-2, 0), (0, 0.602), (1, 0); the class of nothing is left out.
+    want = np.polyfit([-2, 0, 1], [0, math.log10(4), 0], 1)
+    assert (slope[1], intercept[1]) == pytest.approx(tuple(want))
+    assert np.isnan(least_squares([1, 10, 100], [[0, 1, 1]])[0][0])
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.6, 2.0, 2.7])
+def test_the_likeliest_slope_is_that_whose_mean_is_found(exponent):
+    span = 6.0
+    density = [lambda t: math.exp(-(exponent - 1) * t), lambda t: t * math.exp(-(exponent - 1) * t)]
+    total, moment = (integrate.quad(each, 0, span)[0] for each in density)
+    assert likeliest_slope([moment / total], span)[0] == pytest.approx(1 - exponent, abs=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [1.6, 2.0, 2.4])
+def test_slopes_of_power_laws_are_recovered_by_both_methods(exponent, monkeypatch):
+    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    volumes = power_law(np.random.default_rng(3), exponent, OCTAVES.between(25)[0], 1e4, 8_000)
+    _, fits = spectra(objects(volumes), [water(("a", 4))])
+    for row in fits:
+        assert row["slope"] == pytest.approx(1 - exponent, abs=0.05), row
+        assert row["exponent"] == 1 - row["slope"]
+        assert row["low"] < row["slope"] < row["high"]
+        assert (row["r2"] is not None) == (row["intercept"] is not None) == (row["method"] == "least squares")
+
+
+def test_fractions_split_differently_give_one_slope(monkeypatch):
+    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    generator = np.random.default_rng(4)
+    volumes = power_law(generator, 2.0, OCTAVES.between(25)[0], 1e4, 60_000)
+    big = volumes > 0.5
+    kept = generator.random(len(big)) < np.where(big, 1, 1 / 16)
+    _, fits = spectra(objects(volumes[kept], np.where(big[kept], "a", "b")), [water(("a", 1), ("b", 16))])
+    slopes = {(row["convention"], row["method"]): row["slope"] for row in fits}
+    assert len(slopes) == 4
+    assert list(slopes.values()) == pytest.approx([-1] * 4, abs=0.05)
+
+
+def test_the_slope_lies_in_the_interval_in_90_of_100_samples(monkeypatch):
+    """The likeliest slope of some 300 living among others that are told apart by calibrated probabilities."""
+    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    hits = dict.fromkeys(CONVENTIONS, 0)
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        count = generator.poisson(500)
+        chance = generator.beta(2, 1, count)
+        volumes = power_law(generator, 2.0, 0.015, 20, count)
+        found = objects(volumes, taxa=(chance < 0.5) * 1, chances=np.stack([chance, 1 - chance], axis=1))
+        for row in spectra(found, [water(("a", 4), name=f"s{seed}")])[1]:
+            if row["method"] == "maximum likelihood":
+                hits[row["convention"]] += row["low"] <= -1 <= row["high"]
+    assert min(hits.values()) >= 90, hits
