@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plankton_keras.candidates import LocalGround
+from plankton_keras.candidates import MARGIN, LocalGround
 from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
 from plankton_keras.measures import measure
@@ -28,6 +28,7 @@ class MeasuredObject:
         cut: Whether the edge of the scan cuts it.
         gray: uint8 `(height, width)`, its bounding box with the local ground at 255.
         mask: bool of the same shape, its pixels.
+        alone: uint8, its box and `candidates.MARGIN` pixels around it, without other objects, the ground at 255.
         measures: The dictionary of `measures.measure`.
     """
 
@@ -38,6 +39,7 @@ class MeasuredObject:
     cut: bool
     gray: np.ndarray
     mask: np.ndarray
+    alone: np.ndarray
     measures: dict
 
 
@@ -64,11 +66,15 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
 
         def measured(row):
             window = Window(row["y_px"], row["x_px"], row["height_px"], row["width_px"])
-            own = _own(mask.read(window), row["area_px"], path, row["label"])
-            gray = ground.whitened(window)
+            first = max(0, window.top - MARGIN), max(0, window.left - MARGIN)
+            last = min(scan.height, window.bottom + MARGIN), min(scan.width, window.right + MARGIN)
+            wide = Window(*first, last[0] - first[0], last[1] - first[1])
+            pixels, classes, inner = ground.whitened(wide), mask.read(wide), window.within(wide).slices
+            own = _own(classes[inner], row["area_px"], path, row["label"])
             cut = min(window.top, window.left) == 0 or window.bottom == scan.height or window.right == scan.width
-            found = measure(gray, own, (window.left, window.top), pixel_mm, legacy=legacy)
-            return MeasuredObject(scan.stem, row["label"], row["class"], row["score"], cut, gray, own, found)
+            found = measure(pixels[inner], own, (window.left, window.top), pixel_mm, legacy=legacy)
+            known = scan.stem, row["label"], row["class"], row["score"], cut
+            return MeasuredObject(*known, pixels[inner], own, _alone(pixels, classes, own, inner), found)
 
         yield from in_order(measured, rows)
 
@@ -91,6 +97,15 @@ def read_objects(folder, stem):
         raise ArtefactError(
             f"{path} is no object table: {error}.", "what plankton predict wrote.", "run plankton predict again."
         ) from None
+
+
+def _alone(pixels, classes, own, inner):
+    """Turns what belongs to other objects into ground, their soft edges too."""
+    others = classes > 0
+    others[inner] &= ~own
+    reach = cv2.dilate(others.astype(np.uint8), np.ones((2 * MARGIN + 1,) * 2, np.uint8)) > 0
+    reach[inner] &= ~own
+    return np.where(reach, np.uint8(255), pixels)
 
 
 def _own(classes, area, path, label):

@@ -1,6 +1,7 @@
 """Measured objects as EcoTaxa takes them: what of a sample, a fraction and a run goes into which column."""
 
 from plankton_keras.ecotaxa_package import PackageObject
+from plankton_keras.naming import UNCLASSIFIED
 from plankton_keras.vignette_pictures import vignette
 
 
@@ -80,7 +81,7 @@ def package_object(each, ids, sample, pixel_mm=None):
         sample=ids[0],
         acquisition=ids[1],
         process=ids[2],
-        category=each.taxon,
+        category=None if each.taxon == UNCLASSIFIED else each.taxon,
         score=each.score,
         fields={**place, **each.measures, "cut_by_edge": int(each.cut)},
     )

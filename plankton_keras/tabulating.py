@@ -1,6 +1,7 @@
 """A prediction folder to tables: measured objects, packages for EcoTaxa, abundance, biovolume and size spectra."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Context:
         samples: List of `sample_tables.Sample`; empty where nothing is known.
         dpi: Resolution of scans that do not say theirs, or None.
         legacy: As for `measures.measure`.
+        naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
         notes: What the user should know, in words.
     """
 
@@ -41,18 +43,18 @@ class Context:
     samples: list
     dpi: float | None = None
     legacy: bool = False
+    naming: Callable | None = None
     notes: tuple = ()
 
     @classmethod
-    def of(cls, content, metadata=None, scans=None, dpi=None, legacy=False):
+    def of(cls, content, metadata=None, scans=None, **settings):
         """Gathers it.
 
         Args:
             content: What `read_predictions` gave.
             metadata: Path of samples.csv, or folder of ZooProcess' metadata; or None.
             scans: Folder of the scans, if they moved; or None.
-            dpi: As in the class.
-            legacy: As in the class.
+            settings: As in the class: dpi, legacy, naming.
 
         Raises:
             InputError: If metadata or scans are bad, or do not fit.
@@ -61,11 +63,11 @@ class Context:
         moved = {stem_of(path): path for path in find_scans([scans])} if scans else {}
         paths = {entry["scan"]: moved.get(entry["scan"], Path(entry["path"])) for entry in content["scans"]}
         if metadata is None:
-            return cls(paths, [], dpi, legacy, (NO_SAMPLES,))
+            return cls(paths, [], **settings, notes=(NO_SAMPLES,))
         read = read_metadata if Path(metadata).is_dir() else read_samples
         samples, warnings = read(metadata, stems)
         known = [dataclasses.replace(each, fractions=_among(each.fractions, stems)) for each in samples]
-        return cls(paths, [each for each in known if each.fractions], dpi, legacy, tuple(warnings))
+        return cls(paths, [each for each in known if each.fractions], **settings, notes=tuple(warnings))
 
     def sample_of(self, stem):
         """Gives the sample of a scan, or None."""
@@ -105,21 +107,25 @@ def measure_predictions(folder, content, context, out, progress=None):
     Returns:
         A dictionary of `scans`, `objects` (their number), `packages` (paths), `tables` (file by name) and `notes`.
     """
-    rows, packages, notes = [], [], list(context.notes)
+    parts, packages, notes = [], [], list(context.notes)
     for done, stem in enumerate(context.paths):
-        some, zips = _measure_scan(folder, stem, content, context, out)
-        rows += some
+        sample = context.sample_of(stem)
+        rows, named, zips = _measure_scan(folder, stem, sample, content, context, out)
+        parts.append((rows, named, bool(sample and sample.volume_m3)))
         packages += zips
         if progress:
             progress(done + 1, len(context.paths), stem)
+    rows = [row for rows, *_ in parts for row in rows]
     unsized = sorted({row["scan"] for row in rows if row.get("area_mm2") is None})
     if unsized:
         notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
     tables = {"measured objects": rows} if rows else {}
-    samples = [each for each in context.samples if each.volume_m3]
-    counted = [row for row in rows if row["sample"] in {each.sample for each in samples}]
+    counted = [(rows, named) for rows, named, has_volume in parts if has_volume and rows]
     if counted:
-        objects = _objects(counted, content["classes"][1:])
+        objects, samples = (
+            _objects(counted, content["classes"][1:]),
+            [each for each in context.samples if each.volume_m3],
+        )
         tables["abundance and biovolume"] = abundances(objects, samples)
         if objects.volumes is not None:
             tables["size spectra"], tables["their slopes"] = spectra(objects, samples)
@@ -132,26 +138,28 @@ def measure_predictions(folder, content, context, out, progress=None):
     }
 
 
-def _measure_scan(folder, stem, content, context, out):
-    """Measures a scan; gives the rows of its objects and the paths of its packages."""
-    sample, rows = context.sample_of(stem), []
+def _measure_scan(folder, stem, sample, content, context, out):
+    """Measures a scan; gives the rows of its objects, their `naming.Named` or None, and the paths of its packages."""
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         pixel_mm = MM_PER_INCH / dpi if dpi else None
-        ids, parents = parents_of(stem, sample, _process(content, dpi, pixel_mm))
+        objects = list(measure_scan(folder, scan, pixel_mm, context.legacy))
+    named = context.naming([each.alone for each in objects]) if context.naming and objects else None
+    if named:
+        objects = [named.rename(each, place) for place, each in enumerate(objects)]
+    ids, parents = parents_of(stem, sample, _process(content, dpi, pixel_mm))
+    packed = (package_object(each, ids, sample, pixel_mm) for each in objects)
+    zips = write_packages(out, stem, packed, parents)
+    head = {"sample": sample.sample if sample else None}
+    rows = [
+        {**head, **_row(each), **(named.columns(place) if named else {}), **each.measures}
+        for place, each in enumerate(objects)
+    ]
+    return rows, named, zips
 
-        def packed():
-            for each in measure_scan(folder, scan, pixel_mm, context.legacy):
-                rows.append(_row(each, sample))
-                yield package_object(each, ids, sample, pixel_mm)
 
-        return rows, write_packages(out, stem, packed(), parents)
-
-
-def _row(each, sample):
-    """Gives the row of an object in objects.csv."""
-    head = {"sample": sample.sample if sample else None, "scan": each.scan, "label": each.label, "taxon": each.taxon}
-    return {**head, "score": each.score, "cut_by_edge": each.cut, **each.measures}
+def _row(each):
+    return {"scan": each.scan, "label": each.label, "taxon": each.taxon, "score": each.score, "cut_by_edge": each.cut}
 
 
 def _process(content, dpi, pixel_mm):
@@ -169,20 +177,25 @@ def _process(content, dpi, pixel_mm):
     }
 
 
-def _objects(rows, names):
-    """Gives the rows as `ecology.Objects`; every class but the first is living."""
+def _objects(parts, names):
+    """Gives rows and what they were named as `ecology.Objects`; without a classifier every class is living.
+
+    Args:
+        parts: List of `(rows, named)`, a scan each.
+        names: Classes of the segmentation but the first.
+    """
+    rows = [row for rows, _ in parts for row in rows]
     columns = [f"biovolume_{model}_mm3" for model in MODELS]
     volumes = None
     if all(row.get("area_mm2") is not None for row in rows):
         # Where all of an object is brighter than the holes' limit, nothing but its outline has a volume.
         volumes = np.array([[row[column] or row[columns[0]] for column in columns] for row in rows])
-    return Objects(
-        scans=np.array([row["scan"] for row in rows]),
-        taxa=np.array([names.index(row["taxon"]) for row in rows]),
-        names=tuple(names),
-        living=(True,) * len(names),
-        volumes=volumes,
-    )
+    living, chances, (_, first) = (True,) * len(names), None, parts[0]
+    if first:
+        names, living = first.names, first.living
+        chances = np.concatenate([named.chances for _, named in parts])
+    taxa = np.array([names.index(row["taxon"]) for row in rows])
+    return Objects(np.array([row["scan"] for row in rows]), taxa, tuple(names), living, volumes, chances)
 
 
 FILES = {

@@ -98,6 +98,7 @@ ORDER = (
     "ecology",
     "slopes",
     "spectra",
+    "naming",
     "packing",
     "tabulating",
     "counting",

@@ -14,10 +14,18 @@ from plankton_keras.cli import options, output
 @click.option("--scans", type=options.FOLDER, help="Folder of the scans, if they moved.")
 @click.option("--dpi", type=click.FloatRange(min=1), help="Resolution of scans that do not say theirs.")
 @click.option("--legacy", is_flag=True, help="Measures as ZooProcess 8 writes them: rounded, with its errors.")
+@click.option("--classifier", type=options.FOLDER, help="Run of vignettes, or its export, that names the objects.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Objects that the classifier is less sure of are unclassified.",
+)
 @click.option("--template", is_flag=True, help="Print a samples.csv to fill in, and do no more.")
 @click.option("--lint", type=options.FOLDER, metavar="PACKAGE", help="Check a package for EcoTaxa, and do no more.")
 @options.flags("overwrite", "json", "quiet")
-def measure(predictions, out, template, lint, flags, **known):
+def measure(predictions, out, template, lint, flags, **settings):
     """Measure the objects of predicted scans.
 
     PREDICTIONS is what plankton predict wrote. Each object is measured as ZooProcess does and goes into a package for
@@ -38,12 +46,12 @@ def measure(predictions, out, template, lint, flags, **known):
     if not predictions or not out:
         missing = "option '--out'" if predictions else "argument 'PREDICTIONS'"
         raise click.UsageError(f"Missing {missing}.")
-    output.listen(flags.quiet)
+    naming = _naming(settings.pop("classifier"), settings.pop("confidence"), flags.quiet)
     from plankton_keras.files import claim_folder
     from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
     content = read_predictions(predictions)
-    context = Context.of(content, **known)
+    context = Context.of(content, naming=naming, **settings)
     out = Path(claim_folder(out, flags.overwrite))
     progress = output.Progress("measure", flags.quiet, unit=("scans", 1))
     result = measure_predictions(predictions, content, context, out, progress)
@@ -52,6 +60,20 @@ def measure(predictions, out, template, lint, flags, **known):
     lines += result["notes"]
     lines += [f"{name}: {out / path}" for name, path in result["tables"].items()]
     output.finish({"out": str(out), **result}, lines, flags.json, out / "measure.json")
+
+
+def _naming(path, confidence, quiet):
+    """Loads the classifier that names objects; TensorFlow is only needed with one."""
+    if path is None:
+        output.listen(quiet)
+        return None
+    output.prepare(quiet)
+    import functools
+
+    from plankton_keras.inference import load_classifier
+    from plankton_keras.naming import name_objects
+
+    return functools.partial(name_objects, load_classifier(path), confidence=confidence)
 
 
 def _lint(path, as_json):

@@ -1,0 +1,89 @@
+"""naming: taxa by a fake classifier, in tables, packages and abundance."""
+
+import csv
+
+import numpy as np
+import pytest
+from test_measure import predictions  # noqa: F401
+
+from plankton_keras.ecotaxa_lint import lint
+from plankton_keras.inference import Classifier
+from plankton_keras.naming import name_objects
+from plankton_keras.tabulating import Context, measure_predictions, read_predictions
+
+CLASSES = ("Calanoida", "Chaetognatha", "detritus")
+
+
+def classifier(classify, **changed):
+    fields = {"classes": CLASSES, "living": dict(zip(CLASSES, (True, True, False), strict=True)), "living_share": 0.5}
+    return Classifier(classify, size=32, digest="d", source="runs/taxa", **{**fields, **changed})
+
+
+def by_shape(images, sides):
+    """Long objects are Chaetognatha, of which it is sure; squares are Calanoida or detritus, nearly alike."""
+    inside = (images[..., 0] < 200).mean(axis=(1, 2))
+    return np.where((inside < 0.3)[:, None], [[0.05, 0.9, 0.05]], [[0.5, 0.1, 0.4]]).astype(np.float32)
+
+
+def square_and_worm():
+    square, worm = np.full((46, 46), 255, np.uint8), np.full((16, 106), 255, np.uint8)
+    square[3:-3, 3:-3] = worm[3:-3, 3:-3] = 100
+    return [square, worm]
+
+
+def test_objects_are_shown_squared_with_their_longer_side():
+    seen = []
+
+    def watch(images, sides):
+        seen.append((images.shape, images.dtype, sides.tolist()))
+        return by_shape(images, sides)
+
+    name_objects(classifier(watch), square_and_worm())
+    assert seen == [((2, 32, 32, 1), np.uint8, [[46], [106]])]
+
+
+def test_the_likeliest_class_is_taken_and_the_three_best_are_told():
+    named = name_objects(classifier(by_shape), square_and_worm())
+    assert [named.names[index] for index in named.taxa] == ["Calanoida", "Chaetognatha"]
+    assert named.living == (True, True, False, True)
+    assert named.columns(0) == {
+        "taxon_1": "Calanoida",
+        "probability_1": pytest.approx(0.5),
+        "taxon_2": "detritus",
+        "probability_2": pytest.approx(0.4),
+        "taxon_3": "Chaetognatha",
+        "probability_3": pytest.approx(0.1),
+    }
+
+
+def test_what_is_not_sure_enough_is_unclassified():
+    named = name_objects(classifier(by_shape), square_and_worm(), confidence=0.6)
+    assert [named.names[index] for index in named.taxa] == ["unclassified", "Chaetognatha"]
+    assert named.chances.sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_without_a_word_on_what_lives_all_classes_do():
+    assert name_objects(classifier(by_shape, living=None), square_and_worm()).living == (True,) * 4
+
+
+def test_taxa_go_into_tables_packages_and_abundance(predictions, tmp_path):  # noqa: F811
+    content, out = read_predictions(predictions), tmp_path / "m"
+    out.mkdir()
+
+    def naming(vignettes):
+        return name_objects(classifier(by_shape), vignettes, confidence=0.6)
+
+    context = Context.of(content, tmp_path / "samples.csv", dpi=2400, naming=naming)
+    measure_predictions(predictions, content, context, out)
+    with open(out / "objects.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["taxon"] for row in rows] == ["unclassified", "unclassified", "Chaetognatha", "unclassified"]
+    assert [row["taxon_2"] for row in rows[:1]] == ["detritus"]
+    assert [problem for path in out.glob("*.zip") for problem in lint(path)] == []
+    with open(out / "abundance.csv", newline="") as file:
+        found = {(row["taxon"], row["unit"]): row for row in csv.DictReader(file)}
+    # One worm of a scan with sub_part 4; as detritus nobody is named.
+    assert float(found["Chaetognatha", "ind/m3"]["value"]) == pytest.approx(4 / 203.5)
+    assert found["detritus", "ind/m3"]["living"] == "False"
+    # By the probabilities: 0.9 of the worm, and a tenth of each square, of which two stand for 4 and one for 8.
+    assert float(found["Chaetognatha", "ind/m3"]["expected"]) == pytest.approx((0.9 * 4 + 0.1 * 16) / 203.5)
