@@ -1,6 +1,6 @@
 """Measured objects as EcoTaxa takes them: what of a sample, a fraction and a run goes into which column."""
 
-from plankton_keras.ecotaxa_package import PackageObject
+from plankton_keras.ecotaxa.package import PackageObject
 from plankton_keras.naming import UNCLASSIFIED
 from plankton_keras.vignette_pictures import vignette
 
@@ -17,7 +17,7 @@ def parents_of(stem, sample, known):
         known: `process_*` columns by name without prefix: software, model, threshold, resolution.
 
     Returns:
-        `(ids, parents)`: the names of sample, acquisition and process, and what `ecotaxa_package.write_packages` takes.
+        `(ids, parents)`: the names of sample, acquisition and process, and what `ecotaxa.package.write_packages` takes.
     """
     if sample is None:
         ids = stem, f"tot_{stem}", f"plankton_{stem}"
@@ -67,7 +67,7 @@ def package_object(each, ids, sample, pixel_mm=None):
         pixel_mm: Side of a pixel in mm, or None.
 
     Returns:
-        The `ecotaxa_package.PackageObject`, with status `predicted`.
+        The `ecotaxa.package.PackageObject`, with status `predicted`.
     """
     place = {}
     if sample is not None:

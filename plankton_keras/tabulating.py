@@ -9,7 +9,7 @@ import numpy as np
 
 from plankton_keras.config import parse_gray_range
 from plankton_keras.ecology import MODELS, Objects, abundances
-from plankton_keras.ecotaxa_package import write_packages
+from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json
 from plankton_keras.measuring import measure_scan

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from plankton_keras.ecotaxa_package import PackageObject, write_packages
+from plankton_keras.ecotaxa.package import PackageObject, write_packages
 from plankton_keras.vignette_pictures import vignette
 
 PIXEL_MM = 25.4 / 2400

@@ -1,4 +1,4 @@
-"""ecotaxa_labels: what comes back from EcoTaxa has the labels and the pixels that were sent."""
+"""ecotaxa.labels: what comes back from EcoTaxa has the labels and the pixels that were sent."""
 
 import hashlib
 import zipfile
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from drawn_packages import CATEGORIES, cells_of, crop_of, drawn_package, files_of, table_of, write_files
 
-from plankton_keras.ecotaxa_labels import find_labelled
-from plankton_keras.ecotaxa_tables import is_ecotaxa_package
+from plankton_keras.ecotaxa.labels import find_labelled
+from plankton_keras.ecotaxa.tables import is_ecotaxa_package
 from plankton_keras.errors import InputError
 from plankton_keras.patches import unit_hash
 from plankton_keras.vignettes import load_vignettes, read_vignette, squared

@@ -1,4 +1,4 @@
-"""ecotaxa_lint: each rule has a package that breaks it alone, and is named with its row and column."""
+"""ecotaxa.lint: each rule has a package that breaks it alone, and is named with its row and column."""
 
 import io
 import zipfile
@@ -9,9 +9,9 @@ import pytest
 from drawn_packages import cells_of, drawn_package, files_of, table_of, write_files
 from PIL import Image
 
-from plankton_keras import ecotaxa_rules
-from plankton_keras.ecotaxa_lint import NAMED, Problem, lint
-from plankton_keras.ecotaxa_rules import RULES
+from plankton_keras.ecotaxa import rules
+from plankton_keras.ecotaxa.lint import NAMED, Problem, lint
+from plankton_keras.ecotaxa.rules import RULES
 
 TABLE = "ecotaxa_drawn_0001.tsv"
 PICTURE = "drawn_0001/scan1_0.png"
@@ -214,9 +214,9 @@ def test_a_damaged_table_is_named(good, tmp_path):
 def test_no_table_and_too_many(good, tmp_path, monkeypatch):
     files = {name: content for name, content in good.items() if name != TABLE and not name.endswith(".png")}
     assert found(write_files(tmp_path / "a.zip", {**files, "readme.txt": b""})) == [("tables", "a.zip", None, None)]
-    monkeypatch.setattr("plankton_keras.ecotaxa_lint.MAX_TABLES", 0)
+    monkeypatch.setattr("plankton_keras.ecotaxa.lint.MAX_TABLES", 0)
     assert found(Spoiler(good).write(tmp_path / "b.zip")) == [("tables", "b.zip", None, None)]
-    assert ecotaxa_rules.MAX_TABLES == 2000
+    assert rules.MAX_TABLES == 2000
 
 
 def test_utf8_without_a_byte_order_mark_is_an_error_and_latin1_is_none(good, tmp_path):
@@ -246,7 +246,7 @@ def test_a_table_without_types_loses_an_object(good, tmp_path):
 def test_the_columns_that_are_too_many_are_named(good, tmp_path, prefix, kind, most):
     spoiler = Spoiler(good)
     header, types, *_ = spoiler.cells
-    placed = ecotaxa_rules.PLACED
+    placed = rules.PLACED
     has = sum(
         name.startswith(f"{prefix}_") and name not in placed and (prefix != "object" or each == kind)
         for name, each in zip(header, types, strict=True)

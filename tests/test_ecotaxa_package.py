@@ -1,4 +1,4 @@
-"""ecotaxa_package: what is written is read by a reader that knows the rules of EcoTaxa only."""
+"""ecotaxa.package: what is written is read by a reader that knows the rules of EcoTaxa only."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ import pytest
 from drawn_packages import cells_of, crop_of, drawn_object, drawn_package, drawn_parents, files_of
 from PIL import Image
 
-from plankton_keras.ecotaxa_cells import Columns, is_missing
-from plankton_keras.ecotaxa_lint import lint
-from plankton_keras.ecotaxa_package import Limits, file_name, write_packages
-from plankton_keras.ecotaxa_rules import HEADER
+from plankton_keras.ecotaxa.cells import Columns, is_missing
+from plankton_keras.ecotaxa.lint import lint
+from plankton_keras.ecotaxa.package import Limits, file_name, write_packages
+from plankton_keras.ecotaxa.rules import HEADER
 from plankton_keras.errors import InputError
 from plankton_keras.vignette_pictures import vignette
 

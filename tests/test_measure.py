@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from plankton_keras.cli import main
-from plankton_keras.ecotaxa_lint import lint
+from plankton_keras.ecotaxa.lint import lint
 from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import OBJECT_COLUMNS, object_rows
 from plankton_keras.sample_tables import read_samples

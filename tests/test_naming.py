@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_measure import predictions  # noqa: F401
 
-from plankton_keras.ecotaxa_lint import lint
+from plankton_keras.ecotaxa.lint import lint
 from plankton_keras.inference import Classifier
 from plankton_keras.naming import name_objects
 from plankton_keras.tabulating import Context, measure_predictions, read_predictions

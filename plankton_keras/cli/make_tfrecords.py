@@ -30,7 +30,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew
     from plankton_keras.data.records import write_records
-    from plankton_keras.ecotaxa_tables import is_ecotaxa_package
+    from plankton_keras.ecotaxa.tables import is_ecotaxa_package
     from plankton_keras.files import claim_folder
     from plankton_keras.vignettes import is_vignette_folder
 
@@ -80,8 +80,8 @@ def _write_vignettes(folder, out, config, flags):
     """Writes records of labelled vignettes."""
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
-    from plankton_keras.ecotaxa_labels import find_labelled
-    from plankton_keras.ecotaxa_tables import is_ecotaxa_package
+    from plankton_keras.ecotaxa.labels import find_labelled
+    from plankton_keras.ecotaxa.tables import is_ecotaxa_package
     from plankton_keras.errors import SettingError
     from plankton_keras.files import claim_folder
     from plankton_keras.leaks import check_files

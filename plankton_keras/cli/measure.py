@@ -80,7 +80,7 @@ def _lint(path, as_json):
     """Prints the problems of a package; exit code 3 if EcoTaxa would refuse it."""
     from dataclasses import asdict
 
-    from plankton_keras.ecotaxa_lint import lint
+    from plankton_keras.ecotaxa.lint import lint
 
     problems = lint(path)
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from plankton_keras.ecotaxa_rules import NUMBER, PARENTS, PLACED, PLACED_NUMBERS, PREFIXES, TEXT
-from plankton_keras.ecotaxa_tables import column_name, is_types_row
+from plankton_keras.ecotaxa.rules import NUMBER, PARENTS, PLACED, PLACED_NUMBERS, PREFIXES, TEXT
+from plankton_keras.ecotaxa.tables import column_name, is_types_row
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plankton_keras.ecotaxa_cells import Columns, is_missing
-from plankton_keras.ecotaxa_rules import MAX_SIDE, MAX_TABLES, PARENTS, STATUSES
+from plankton_keras.ecotaxa.cells import Columns, is_missing
+from plankton_keras.ecotaxa.rules import MAX_SIDE, MAX_TABLES, PARENTS, STATUSES
 from plankton_keras.errors import InputError
 from plankton_keras.files import whole_file
 from plankton_keras.vignette_pictures import Picture, encode_picture
@@ -33,7 +33,7 @@ class PackageObject:
         process: `process_id`.
         category: Name of a taxon of EcoTaxa, `Child<Parent` where the name alone is ambiguous; None is unclassified.
         score: How sure the category is, 0..1, or None.
-        status: One of `ecotaxa_rules.STATUSES`; it only counts with a category.
+        status: One of `ecotaxa.rules.STATUSES`; it only counts with a category.
         fields: Further `object_*` columns by name without prefix: `lat`, `date`, `depth_min`, `area`, ... Numbers are
             written as numbers; None and NaN are left empty.
     """
@@ -85,7 +85,7 @@ def write_packages(out, stem, objects, parents, limits=None, shorten=()):
 
     Raises:
         InputError: If two objects have one name, an id has no entry, a status is unknown, an acquisition belongs to two
-            samples, a picture is too large, or a value does not fit its column (`ecotaxa_cells.Columns`).
+            samples, a picture is too large, or a value does not fit its column (`ecotaxa.cells.Columns`).
     """
     with contextlib.ExitStack() as stack:
         writer = _Writer(Path(out), file_name(stem), limits or Limits(), Columns(shorten), stack)

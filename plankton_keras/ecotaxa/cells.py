@@ -6,12 +6,12 @@ from collections import Counter
 
 import numpy as np
 
-from plankton_keras.ecotaxa_rules import ANNOTATION, FREE, HEADER, MISSING, NUMBER, PLACED, PREFIXES, TEXT, TEXT_LENGTH
+from plankton_keras.ecotaxa.rules import ANNOTATION, FREE, HEADER, MISSING, NUMBER, PLACED, PREFIXES, TEXT, TEXT_LENGTH
 from plankton_keras.errors import InputError
 
 
 class Columns:
-    """Turns rows of values into cells; the type of a column is that of `ecotaxa_rules.HEADER`, or that of its values.
+    """Turns rows of values into cells; the type of a column is that of `ecotaxa.rules.HEADER`, or that of its values.
 
     Args:
         shorten: Names of columns whose texts are cut to 250 characters; elsewhere longer ones are refused.

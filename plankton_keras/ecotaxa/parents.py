@@ -1,7 +1,7 @@
 """Samples, acquisitions and processes of a package: checked once each, and equal in all rows that name them."""
 
-from plankton_keras.ecotaxa_rules import MM_PER_INCH, PARENTS, PIXEL_TOLERANCE
-from plankton_keras.ecotaxa_values import number_of, wrong_value
+from plankton_keras.ecotaxa.rules import MM_PER_INCH, PARENTS, PIXEL_TOLERANCE
+from plankton_keras.ecotaxa.values import number_of, wrong_value
 
 
 class Parents:
@@ -20,7 +20,7 @@ class Parents:
         """Checks the parents of a row.
 
         Args:
-            header: The `ecotaxa_header.Header` of its table.
+            header: The `ecotaxa.header.Header` of its table.
             row: Its number.
             values: Text by column.
         """

@@ -92,7 +92,7 @@ HEADER = {
 }
 ANNOTATION = ("object_annotation_category", "object_annotation_status")
 
-# What `ecotaxa_lint` checks. An error is what EcoTaxa refuses, passes over or stores as something else; a warning is
+# What `ecotaxa.lint` checks. An error is what EcoTaxa refuses, passes over or stores as something else; a warning is
 # what it takes although the figures that come of it would be wrong.
 ERROR, WARNING = "error", "warning"
 RULES = {

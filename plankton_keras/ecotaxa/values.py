@@ -5,7 +5,7 @@ import io
 import math
 import re
 
-from plankton_keras.ecotaxa_rules import (
+from plankton_keras.ecotaxa.rules import (
     DEPTH,
     LATITUDE,
     LONGITUDE,
@@ -149,7 +149,7 @@ def wrong_value(column, text, is_number):
         is_number: Whether the column is one of numbers.
 
     Returns:
-        `(rule, what)`, the rule a key of `ecotaxa_rules.RULES`; or None.
+        `(rule, what)`, the rule a key of `ecotaxa.rules.RULES`; or None.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Checks a package for EcoTaxa before it is uploaded: every rule of `ecotaxa_rules.RULES`, all problems at once.
+"""Checks a package for EcoTaxa before it is uploaded: every rule of `ecotaxa.rules.RULES`, all problems at once.
 
 Rows are counted as a spreadsheet does: 1 is the header, 2 the types. Pictures are looked at one by one.
 """
@@ -7,11 +7,11 @@ import posixpath
 from collections import Counter
 from dataclasses import dataclass, field
 
-from plankton_keras.ecotaxa_header import hidden_text, read_header
-from plankton_keras.ecotaxa_parents import Parents
-from plankton_keras.ecotaxa_rules import FREE, MAX_RANKS, MAX_TABLES, MISSING, NO_CATEGORY, RULES, STATUSES
-from plankton_keras.ecotaxa_tables import DAMAGED, Package
-from plankton_keras.ecotaxa_values import number_of, wrong_depth, wrong_picture, wrong_value
+from plankton_keras.ecotaxa.header import hidden_text, read_header
+from plankton_keras.ecotaxa.parents import Parents
+from plankton_keras.ecotaxa.rules import FREE, MAX_RANKS, MAX_TABLES, MISSING, NO_CATEGORY, RULES, STATUSES
+from plankton_keras.ecotaxa.tables import DAMAGED, Package
+from plankton_keras.ecotaxa.values import number_of, wrong_depth, wrong_picture, wrong_value
 from plankton_keras.errors import InputError
 
 # Rows in which one rule is broken in one column that are named; the others are counted.
@@ -27,7 +27,7 @@ class Problem:
         row: Row of the table, from 1, or None.
         column: Name of the column, or None.
         what: What was found.
-        rule: Key of `ecotaxa_rules.RULES`.
+        rule: Key of `ecotaxa.rules.RULES`.
     """
 
     file: str

@@ -8,7 +8,7 @@ import zipfile
 from functools import cached_property
 from pathlib import Path
 
-from plankton_keras.ecotaxa_rules import NUMBER, TABLE_NAME, TEXT
+from plankton_keras.ecotaxa.rules import NUMBER, TABLE_NAME, TEXT
 from plankton_keras.errors import InputError
 
 # What readers of a damaged member raise beside BadZipFile.

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from plankton_keras.ecotaxa_rules import MISSING
-from plankton_keras.ecotaxa_tables import DAMAGED, Package, column_name, is_types_row
-from plankton_keras.ecotaxa_values import number_of
+from plankton_keras.ecotaxa.rules import MISSING
+from plankton_keras.ecotaxa.tables import DAMAGED, Package, column_name, is_types_row
+from plankton_keras.ecotaxa.values import number_of
 from plankton_keras.errors import InputError
 from plankton_keras.vignettes import Labelled, deal
 

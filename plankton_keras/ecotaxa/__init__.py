@@ -1,0 +1,1 @@
+"""EcoTaxa: what it takes, as data; packages written, checked and read back."""
