@@ -10,7 +10,7 @@ import numpy as np
 from plankton_keras.candidates import MARGIN, LocalGround
 from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
-from plankton_keras.measures import measure
+from plankton_keras.measures.zooprocess import measure
 from plankton_keras.objects import components
 from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window
@@ -29,7 +29,7 @@ class MeasuredObject:
         gray: uint8 `(height, width)`, its bounding box with the local ground at 255.
         mask: bool of the same shape, its pixels.
         alone: uint8, its box and `candidates.MARGIN` pixels around it, without other objects, the ground at 255.
-        measures: The dictionary of `measures.measure`.
+        measures: The dictionary of `measures.zooprocess.measure`.
     """
 
     scan: str
@@ -50,7 +50,7 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
         folder: The prediction folder.
         scan: The open scan.
         pixel_mm: Side of a pixel in mm, or None.
-        legacy: As for `measures.measure`.
+        legacy: As for `measures.zooprocess.measure`.
 
     Yields:
         A `MeasuredObject` each, in the order of the object table.

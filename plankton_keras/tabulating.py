@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from plankton_keras.config import parse_gray_range
-from plankton_keras.ecology import MODELS, Objects, abundances
+from plankton_keras.ecology.abundance import MODELS, Objects, abundances
+from plankton_keras.ecology.spectra import spectra
 from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json
@@ -18,7 +19,6 @@ from plankton_keras.pairs import find_scans
 from plankton_keras.runs import now, versions
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.scans import open_scan, stem_of
-from plankton_keras.spectra import spectra
 from plankton_keras.tidy import write_csv, write_parquet
 from plankton_keras.zooprocess_metadata import read_metadata
 
@@ -34,7 +34,7 @@ class Context:
         paths: Path of each scan by stem.
         samples: List of `sample_tables.Sample`; empty where nothing is known.
         dpi: Resolution of scans that do not say theirs, or None.
-        legacy: As for `measures.measure`.
+        legacy: As for `measures.zooprocess.measure`.
         naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
         notes: What the user should know, in words.
     """
@@ -178,7 +178,7 @@ def _process(content, dpi, pixel_mm):
 
 
 def _objects(parts, names):
-    """Gives rows and what they were named as `ecology.Objects`; without a classifier every class is living.
+    """Gives rows and what they were named as `ecology.abundance.Objects`; without a classifier every class is living.
 
     Args:
         parts: List of `(rows, named)`, a scan each.

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plankton_keras import adjusting, resampling
-from plankton_keras.ecology import MODELS, TOTAL, Objects, abundances
+from plankton_keras.ecology import adjusting, resampling
+from plankton_keras.ecology.abundance import MODELS, TOTAL, Objects, abundances
+from plankton_keras.ecology.resampling import drawn_sums, ends
 from plankton_keras.errors import InputError
-from plankton_keras.resampling import drawn_sums, ends
+from plankton_keras.measures.sizes import millimetres
 from plankton_keras.sample_tables import Fraction, Sample
-from plankton_keras.sizes import millimetres
 
 # The reference's object: 2400 dpi, a quarter of the sample, 203.5 m3.
 GOLDEN = millimetres({"area": 2173, "area_exc": 2156, "feret": 71.281, "major": 62.823, "minor": 44.041}, 25.4 / 2400)

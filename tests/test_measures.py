@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from plankton_keras import grays, measures, outlines, shapes, sizes, symmetry
 from plankton_keras.errors import InputError
+from plankton_keras.measures import grays, outlines, shapes, sizes, symmetry, zooprocess
 
 CORNER = 2 - math.sqrt(2)
 PIXEL_MM = 25.4 / 2400
@@ -255,7 +255,7 @@ def test_an_l_shape_has_the_moments_of_its_two_rectangles():
     xx = areas @ (np.array([30, 70]) ** 2 / 12 + (xs - x) ** 2)
     yy = areas @ (np.array([120, 40]) ** 2 / 12 + (ys - y) ** 2)
     high, low = np.linalg.eigvalsh([[xx, areas @ ((xs - x) * (ys - y))], [areas @ ((xs - x) * (ys - y)), yy]])[::-1]
-    found = measures.measure(scene(mask), mask, (0, 0))
+    found = zooprocess.measure(scene(mask), mask, (0, 0))
     assert (found["x"], found["y"], found["area"]) == pytest.approx((x, y, 6400))
     assert found["major"] / found["minor"] == pytest.approx(math.sqrt(high / low), rel=1e-9)
     assert found["major"] * found["minor"] == pytest.approx(4 / math.pi * 6400, rel=1e-9)
@@ -410,15 +410,15 @@ def test_fcons_follows_the_macro_step_by_step():
 
 
 def test_columns_are_those_of_the_header_in_its_order():
-    assert len(measures.COLUMNS) == 54 + 13
+    assert len(zooprocess.COLUMNS) == 54 + 13
     mask = blob(0)
-    legacy = measures.measure(scene(mask), mask, (0, 0), legacy=True)
-    assert tuple(legacy) == measures.COLUMNS
-    exact = measures.measure(scene(mask), mask, (0, 0))
-    assert tuple(exact) == tuple(name for name in measures.COLUMNS if name not in measures.LEGACY_ONLY)
-    assert [legacy[name] for name in measures.LEGACY_ONLY if name != "fcons"] == [0] * 8 + [1]
+    legacy = zooprocess.measure(scene(mask), mask, (0, 0), legacy=True)
+    assert tuple(legacy) == zooprocess.COLUMNS
+    exact = zooprocess.measure(scene(mask), mask, (0, 0))
+    assert tuple(exact) == tuple(name for name in zooprocess.COLUMNS if name not in zooprocess.LEGACY_ONLY)
+    assert [legacy[name] for name in zooprocess.LEGACY_ONLY if name != "fcons"] == [0] * 8 + [1]
     assert legacy["thickr"] is None
-    physical = measures.measure(scene(mask), mask, (0, 0), PIXEL_MM)
+    physical = zooprocess.measure(scene(mask), mask, (0, 0), PIXEL_MM)
     assert list(physical)[len(exact) :] == [
         *("area_mm2", "esd_mm", "feret_mm", "major_mm", "minor_mm"),
         *("biovolume_plain_mm3", "biovolume_riddled_mm3", "biovolume_ellipsoid_mm3"),
@@ -430,7 +430,7 @@ def test_columns_are_those_of_the_header_in_its_order():
 def test_a_holed_disc():
     mask, hole = disc(40), disc(10, 85)
     gray = np.where(mask & ~hole, 150, 250).astype(np.uint8)
-    found = measures.measure(gray, mask & ~hole, (0, 0))
+    found = zooprocess.measure(gray, mask & ~hole, (0, 0))
     assert found["area"] == mask.sum()
     assert found["area_exc"] == mask.sum() - hole.sum()
     assert found["%area"] == pytest.approx(100 * hole.sum() / mask.sum())
@@ -443,7 +443,7 @@ def test_a_holed_disc():
     # All of the canvas is equal to its mirror image.
     assert found["symetrieh"] == pytest.approx(found["symetriev"], rel=0.02)
     # What the mask leaves out counts as object where it is dark.
-    assert measures.measure(gray, mask, (0, 0)) == found
+    assert zooprocess.measure(gray, mask, (0, 0)) == found
 
 
 def test_centroids_are_in_the_box_and_places_in_the_scan():
@@ -451,7 +451,7 @@ def test_centroids_are_in_the_box_and_places_in_the_scan():
     mask[2:4, 3:7] = mask[4, 2] = True
     gray = np.full(mask.shape, 100, np.uint8)
     gray[2, 6] = 200
-    found = measures.measure(gray, mask, (1000, 2000))
+    found = zooprocess.measure(gray, mask, (1000, 2000))
     assert [found[name] for name in ("bx", "by", "width", "height", "xstart", "ystart")] == [
         1002,
         2002,
@@ -469,9 +469,9 @@ def test_centroids_are_in_the_box_and_places_in_the_scan():
 def test_a_shift_changes_nothing_but_the_place(legacy):
     mask = blob(5)
     gray = scene(mask, holes=True)
-    before = measures.measure(gray, mask, (100, 200), PIXEL_MM, legacy=legacy)
+    before = zooprocess.measure(gray, mask, (100, 200), PIXEL_MM, legacy=legacy)
     margins = ((3, 5), (7, 2))
-    after = measures.measure(
+    after = zooprocess.measure(
         np.pad(gray, margins, constant_values=9), np.pad(mask, margins), (100, 200), PIXEL_MM, legacy=legacy
     )
     moved = {"bx": before["bx"] + 7, "by": before["by"] + 3, "xstart": before["xstart"] + 7}
@@ -482,7 +482,7 @@ def test_a_shift_changes_nothing_but_the_place(legacy):
 def test_a_quarter_turn_changes_no_size(seed):
     mask = blob(seed)
     gray = scene(mask, seed)
-    before, after = (measures.measure(np.rot90(gray, k), np.rot90(mask, k), (0, 0), PIXEL_MM) for k in (0, 1))
+    before, after = (zooprocess.measure(np.rot90(gray, k), np.rot90(mask, k), (0, 0), PIXEL_MM) for k in (0, 1))
     same = ("area", "perim.", "feret", "major", "minor", "circ.", "convperim", "mean", "skew", "slope", "nb2")
     assert [after[name] for name in same] == pytest.approx([before[name] for name in same], rel=1e-9)
     assert (before["width"], before["height"]) == (after["height"], after["width"])
@@ -492,7 +492,7 @@ def test_a_quarter_turn_changes_no_size(seed):
 def test_legacy_is_exact_where_nothing_is_rounded():
     mask = blob(2)
     gray = scene(mask)
-    exact, legacy = (measures.measure(gray, mask, (0, 0), PIXEL_MM, legacy=legacy) for legacy in (False, True))
+    exact, legacy = (zooprocess.measure(gray, mask, (0, 0), PIXEL_MM, legacy=legacy) for legacy in (False, True))
     whole = [name for name, value in exact.items() if isinstance(value, int)]
     assert len(whole) > 20
     assert [legacy[name] for name in whole] == [exact[name] for name in whole]
@@ -506,7 +506,7 @@ def test_legacy_is_exact_where_nothing_is_rounded():
 
 
 def test_one_pixel_has_what_it_can_have():
-    found = measures.measure(np.full((1, 1), 80, np.uint8), np.ones((1, 1), bool), (5, 6), PIXEL_MM)
+    found = zooprocess.measure(np.full((1, 1), 80, np.uint8), np.ones((1, 1), bool), (5, 6), PIXEL_MM)
     assert (found["area"], found["mean"], found["stddev"], found["skew"]) == (1, 80, None, None)
     assert found["perim."] == pytest.approx(4 - 2 * CORNER)
     assert found["major"] == found["minor"] == pytest.approx(2 / math.sqrt(math.pi))
@@ -516,7 +516,7 @@ def test_one_pixel_has_what_it_can_have():
 
 def test_an_object_brighter_than_the_threshold_has_no_dark_measures():
     mask = disc(10)
-    found = measures.measure(np.full(mask.shape, 250, np.uint8), mask, (0, 0), PIXEL_MM, legacy=True)
+    found = zooprocess.measure(np.full(mask.shape, 250, np.uint8), mask, (0, 0), PIXEL_MM, legacy=True)
     assert (found["area_exc"], found["%area"], found["histcum1"], found["nb3"]) == (0, 100, None, None)
     assert (found["perimareaexc"], found["cdexc"], found["symetriehc"], found["biovolume_riddled_mm3"]) == (
         *(None, None, None),
@@ -527,11 +527,11 @@ def test_an_object_brighter_than_the_threshold_has_no_dark_measures():
 
 def test_bad_crops_are_refused():
     with pytest.raises(InputError) as error:
-        measures.measure(np.zeros((3, 4), np.uint8), np.zeros((3, 4), bool), (7, 8))
+        zooprocess.measure(np.zeros((3, 4), np.uint8), np.zeros((3, 4), bool), (7, 8))
     assert str(error.value) == (
         "The object at 7, 8: the mask is empty.\n"
         "Expected: a crop and a mask of one size, with at least one pixel of the object.\n"
         "Fix: cut both by the object's box."
     )
     with pytest.raises(InputError, match="crop and mask are of 4x3 and 3x3 pixels"):
-        measures.measure(np.zeros((3, 4), np.uint8), np.ones((3, 3), bool), (0, 0))
+        zooprocess.measure(np.zeros((3, 4), np.uint8), np.ones((3, 3), bool), (0, 0))

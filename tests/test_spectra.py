@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from plankton_keras.ecology import Objects
+from plankton_keras.ecology.abundance import Objects
+from plankton_keras.ecology.slopes import least_squares, likeliest_slope, usable_classes
+from plankton_keras.ecology.spectra import CONVENTIONS, OCTAVES, QUARTER_OCTAVES, spectra
+from plankton_keras.measures.sizes import millimetres
 from plankton_keras.sample_tables import Fraction, Sample
-from plankton_keras.sizes import millimetres
-from plankton_keras.slopes import least_squares, likeliest_slope, usable_classes
-from plankton_keras.spectra import CONVENTIONS, OCTAVES, QUARTER_OCTAVES, spectra
 
 GOLDEN = millimetres({"area": 2173, "area_exc": 2156, "feret": 71.281, "major": 62.823, "minor": 44.041}, 25.4 / 2400)
 
@@ -110,7 +110,7 @@ def test_the_likeliest_slope_is_that_whose_mean_is_found(exponent):
 
 @pytest.mark.parametrize("exponent", [1.6, 2.0, 2.4])
 def test_slopes_of_power_laws_are_recovered_by_both_methods(exponent, monkeypatch):
-    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    monkeypatch.setattr("plankton_keras.ecology.spectra.MODELS", ("plain",))
     volumes = power_law(np.random.default_rng(3), exponent, OCTAVES.between(25)[0], 1e4, 8_000)
     _, fits = spectra(objects(volumes), [water(("a", 4))])
     for row in fits:
@@ -121,7 +121,7 @@ def test_slopes_of_power_laws_are_recovered_by_both_methods(exponent, monkeypatc
 
 
 def test_fractions_split_differently_give_one_slope(monkeypatch):
-    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    monkeypatch.setattr("plankton_keras.ecology.spectra.MODELS", ("plain",))
     generator = np.random.default_rng(4)
     volumes = power_law(generator, 2.0, OCTAVES.between(25)[0], 1e4, 60_000)
     big = volumes > 0.5
@@ -134,7 +134,7 @@ def test_fractions_split_differently_give_one_slope(monkeypatch):
 
 def test_the_slope_lies_in_the_interval_in_90_of_100_samples(monkeypatch):
     """The likeliest slope of some 300 living among others that are told apart by calibrated probabilities."""
-    monkeypatch.setattr("plankton_keras.spectra.MODELS", ("plain",))
+    monkeypatch.setattr("plankton_keras.ecology.spectra.MODELS", ("plain",))
     hits = dict.fromkeys(CONVENTIONS, 0)
     for seed in range(100):
         generator = np.random.default_rng(seed)

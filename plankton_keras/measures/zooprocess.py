@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from plankton_keras import grays, outlines, shapes, sizes, symmetry
 from plankton_keras.errors import InputError
+from plankton_keras.measures import grays, outlines, shapes, sizes, symmetry
 
 # ZooProcess' names, in the order of its header.
 COLUMNS = (

@@ -7,10 +7,10 @@ import dataclasses
 
 import numpy as np
 
-from plankton_keras.ecology import MODELS, check_samples, seed_of
+from plankton_keras.ecology.abundance import MODELS, check_samples, seed_of
+from plankton_keras.ecology.resampling import drawn_sums, ends
+from plankton_keras.ecology.slopes import least_squares, likeliest_slope, usable_classes
 from plankton_keras.intervals import TAIL
-from plankton_keras.resampling import drawn_sums, ends
-from plankton_keras.slopes import least_squares, likeliest_slope, usable_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def spectra(objects, samples, seed=0):
     """Tabulates size spectra and their slopes.
 
     Args:
-        objects: `ecology.Objects` with volumes.
+        objects: `ecology.abundance.Objects` with volumes.
         samples: List of `sample_tables.Sample`.
         seed: Of the intervals.
 
@@ -86,7 +86,7 @@ def spectra(objects, samples, seed=0):
         fewer than three classes can be used.
 
     Raises:
-        InputError: As `ecology.check_samples`.
+        InputError: As `ecology.abundance.check_samples`.
         ValueError: If there are no volumes.
     """
     if objects.volumes is None:

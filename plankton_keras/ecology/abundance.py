@@ -10,10 +10,10 @@ import zlib
 
 import numpy as np
 
-from plankton_keras.adjusting import adjusted, adjusted_draws
+from plankton_keras.ecology.adjusting import adjusted, adjusted_draws
+from plankton_keras.ecology.resampling import drawn_sums, ends
 from plankton_keras.errors import InputError
 from plankton_keras.intervals import TAIL
-from plankton_keras.resampling import drawn_sums, ends
 from plankton_keras.samples import listed
 
 # Models of an object's volume, in the order of the columns of `Objects.volumes`; `sizes.millimetres` computes them.

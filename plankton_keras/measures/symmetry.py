@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from plankton_keras.outlines import fill_holes, hull_points
-from plankton_keras.shapes import fit_ellipse
+from plankton_keras.measures.outlines import fill_holes, hull_points
+from plankton_keras.measures.shapes import fit_ellipse
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from plankton_keras.outlines import fill_holes
+from plankton_keras.measures.outlines import fill_holes
 
 # Darker parts of fewer pixels are not counted.
 SMALLEST_PART = 5

@@ -1,0 +1,1 @@
+"""From objects and samples to abundance, biovolume and size spectra, with intervals."""
