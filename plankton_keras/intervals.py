@@ -12,7 +12,7 @@ import numpy as np
 # Both tails together hold one in twenty.
 TAIL = 0.025
 # With fewer scans the spread between them cannot be told; with fewer than ENOUGH intervals come out a little narrow:
-# they held the truth in 91 instead of 95 of 100 simulated labs with 5 scans, in 93 and more from 8 on.
+# they held the truth in 90 instead of 95 of 100 simulated labs with 5 scans, in 92 and more from 8 on.
 FEW, ENOUGH = 5, 8
 # Draws, of few and of many rows.
 MOST, LEAST = 10_000, 1_000
