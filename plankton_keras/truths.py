@@ -9,6 +9,8 @@ import numpy as np
 
 from plankton_keras.data.records import read_manifest, rebuild_scans
 from plankton_keras.data.vignette_records import read_sources, read_vignettes
+from plankton_keras.ecotaxa.labels import find_labelled
+from plankton_keras.ecotaxa.tables import is_ecotaxa_package
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import sha256
 from plankton_keras.leaks import trained_on, vignette_digests
@@ -124,7 +126,9 @@ def truths_of_vignettes(data, split, classifier):
 
 
 def _labelled(data, split):
-    """Finds the labelled vignettes of a split in folders named after classes; without splits all of them."""
+    """Finds the labelled vignettes of a split in folders named after classes; without splits, or of EcoTaxa, all."""
+    if is_ecotaxa_package(data):
+        return find_labelled(data, val_fraction=0)
     found = find_vignettes(data, val_fraction=0)
     return [vignette for vignette in found if vignette.split == split] if split_folders(data) else found
 

@@ -10,7 +10,9 @@ from drawn_packages import CATEGORIES, cells_of, crop_of, drawn_package, files_o
 from plankton_keras.ecotaxa.labels import find_labelled
 from plankton_keras.ecotaxa.tables import is_ecotaxa_package
 from plankton_keras.errors import InputError
+from plankton_keras.inference import Classifier
 from plankton_keras.patches import unit_hash
+from plankton_keras.truths import seen_vignettes, truths_of_vignettes
 from plankton_keras.vignettes import load_vignettes, read_vignette, squared
 
 TABLE = "ecotaxa_drawn_0001.tsv"
@@ -83,6 +85,16 @@ def test_they_load_as_vignettes_in_folders_do(validated):
     # 12 + 3 rows, 15 + 6 columns: without border, footer and the room for the bar.
     assert sides[place] == 21
     assert labels[place] == sorted(CATEGORIES).index(CATEGORIES[3])
+
+
+def test_a_classifier_is_scored_on_a_package_as_on_folders(validated):
+    found = find_labelled(validated, val_fraction=0)
+    classes = tuple(sorted({each.label for each in found}))
+    classifier = Classifier(None, classes, living=None, living_share=None, size=32, digest="", source="runs/taxa")
+    vignettes = truths_of_vignettes(validated, "val", classifier)
+    for ours, theirs in zip(vignettes, load_vignettes(found, classes, 32), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert seen_vignettes(validated, "val", vignettes, classifier) == []
 
 
 def test_only_what_is_validated_counts(sent, tmp_path):
