@@ -48,8 +48,9 @@ def tempered(model, temperature):
     Example:
 
     >>> import numpy as np
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
-    >>> tempered(model, 4.0)(np.array([[2.0, -8.0]])).tolist()
+    >>> logits = keras.Input((2,))
+    >>> model = keras.Model(logits, keras.layers.Identity()(logits))
+    >>> keras.ops.convert_to_numpy(tempered(model, 4.0)(np.array([[2.0, -8.0]]))).tolist()
     [[0.5, -2.0]]
     """
     return keras.Model(model.input, model.output / temperature)
