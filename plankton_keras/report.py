@@ -3,31 +3,15 @@
 The page is one file. It loads nothing, runs no script, and adapts to dark mode, to a phone and to print.
 """
 
-import base64
-import math
-from numbers import Real
-
-import cv2
-import jinja2
 import numpy as np
 
-from plankton_keras.files import whole_file
+from plankton_keras.pages import MISSING, figure, flat, interval, png_uri, write_page
 from plankton_keras.taxa import color_of
 
 # A confusion matrix of more classes than this is too wide for numbers.
 MANY = 12
 CONFUSIONS = 15
 HEAT_LEVELS = 10
-MISSING = "\N{EN DASH}"
-FORMATS = {
-    "score": "{:.4f}".format,
-    "gain": "{:+.4f}".format,
-    "error": lambda value: f"{100 * value:+.1f}\N{NO-BREAK SPACE}%",
-    "share": lambda value: f"{100 * value:.1f}\N{NO-BREAK SPACE}%",
-    "place": "{:.2%}".format,
-    "count": "{:,.0f}".format,
-    "value": "{:.6g}".format,
-}
 
 
 def write_report(path, metrics, crops=()):
@@ -48,55 +32,7 @@ def write_report(path, metrics, crops=()):
     >>> "0.8765" in path.read_text(encoding="utf-8")
     True
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("plankton_keras"),
-        autoescape=True,
-        undefined=jinja2.ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure, "interval": interval, "points": points, "filled": filled}
-    page = environment.get_template("report.html.j2").render(_view(metrics, crops))
-    with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
-
-
-def figure(value, kind="score"):
-    """Formats a figure; every number of the page goes through here.
-
-    Args:
-        value: The number; None, NaN and what is absent become a dash.
-        kind: `score` (0..1, four digits), `gain` (with its sign), `error` and `share` (in percent), `count`, or
-            `value`, for everything that has a unit.
-
-    Returns:
-        The text.
-
-    Example:
-
-    >>> figure(0.87654), figure(-0.02, "gain"), figure(1234, "count")
-    ('0.8765', '-0.0200', '1,234')
-    """
-    return FORMATS[kind](value) if isinstance(value, Real) and math.isfinite(value) else MISSING
-
-
-def interval(ends, kind="score"):
-    """Formats an interval.
-
-    Args:
-        ends: A dictionary with `low` and `high`, or nothing.
-        kind: As of `figure`.
-
-    Returns:
-        The text; empty where an end is unknown.
-
-    Example:
-
-    >>> interval({"low": 0.81, "high": 0.9})
-    '0.8100 to 0.9000'
-    """
-    low, high = (figure((ends or {}).get(end), kind) for end in ("low", "high"))
-    return "" if MISSING in (low, high) else f"{low} to {high}"
+    write_page(path, "report.html.j2", _view(metrics, crops), points=points)
 
 
 def points(across, up):
@@ -116,24 +52,6 @@ def points(across, up):
     """
     pairs = zip(across, up, strict=True)
     return [(round(x, 4), round(y, 4)) for x, y in pairs if MISSING not in (figure(x), figure(y))]
-
-
-def filled(columns, rows):
-    """Chooses the columns of a table that any of its rows has.
-
-    Args:
-        columns: Lists that start with a key.
-        rows: List of dictionaries.
-
-    Returns:
-        Those columns.
-
-    Example:
-
-    >>> filled([("f1", "F1"), ("iou", "IoU")], [{"f1": 1.0}])
-    [('f1', 'F1')]
-    """
-    return [column for column in columns if any(column[0] in row for row in rows)]
 
 
 def _view(metrics, crops):
@@ -164,7 +82,7 @@ def _view(metrics, crops):
         ],
         "legend": _legend(crops, list(classes)),
         "provenance": _provenance(metrics),
-        "training": list(_flat(_at(metrics, "provenance", "training"))),
+        "training": list(flat(_at(metrics, "provenance", "training"))),
         **_confusion(metrics.get("confusion") or [], classes),
     }
 
@@ -261,13 +179,8 @@ def _pictures(scan, truth, predicted):
     """Gives the crops of an error as pictures to lay upon each other; ground lets the scan through."""
     colors = np.array([(0, 0, 0, 0), *((*color_of(index)[::-1], 255) for index in range(1, 256))], np.uint8)
     height, width = scan.shape
-    pictures = {"scan": _png(scan), "truth": _png(colors[truth]), "prediction": _png(colors[predicted])}
+    pictures = {"scan": png_uri(scan), "truth": png_uri(colors[truth]), "prediction": png_uri(colors[predicted])}
     return {"height": height, "width": width, **pictures}
-
-
-def _png(array):
-    """Encodes an image (gray, or blue green red alpha) as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", array)[1]).decode("ascii")
 
 
 def _legend(crops, names):
@@ -280,15 +193,4 @@ def _provenance(metrics):
     """Gives what says where the figures come from, but for the training, as rows."""
     known = {key: metrics[key] for key in ("model", "model_sha256", "data", "split", "threshold") if key in metrics}
     others = {key: value for key, value in _at(metrics, "provenance").items() if key != "training"}
-    return list(_flat({**known, **others}))
-
-
-def _flat(values, prefix=""):
-    """Gives nested settings as rows of a name and a text."""
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}, ")
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            yield {"name": name, "text": figure(value, "value") if value is None or isinstance(value, float) else text}
+    return list(flat({**known, **others}))

@@ -20,6 +20,7 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "scikit-learn",
+    "scikit-image",
     "click",
 )
 RETRAIN = "train again: plankton train RECORDS --out RUN."

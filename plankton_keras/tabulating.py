@@ -1,4 +1,4 @@
-"""A prediction folder to tables: measured objects, packages for EcoTaxa, abundance, biovolume and size spectra."""
+"""A prediction folder to tables, packages for EcoTaxa, pages and plots: what the objects are, and what follows."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,13 +16,17 @@ from plankton_keras.files import read_json
 from plankton_keras.measuring import measure_scan
 from plankton_keras.packing import package_object, parents_of
 from plankton_keras.pairs import find_scans
+from plankton_keras.reporting import ABUNDANCE, OBJECTS, SLOPES, SPECTRA, MeasuredScan, write_reports
 from plankton_keras.runs import now, versions
 from plankton_keras.sample_tables import read_samples
+from plankton_keras.sample_vignettes import keep
 from plankton_keras.scans import open_scan, stem_of
 from plankton_keras.tidy import write_csv, write_parquet
 from plankton_keras.zooprocess_metadata import read_metadata
 
 MM_PER_INCH = 25.4
+# Names of tables in messages, and of their files.
+FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
 
 
@@ -95,7 +99,7 @@ def read_predictions(folder):
 
 
 def measure_predictions(folder, content, context, out, progress=None):
-    """Measures all objects of a prediction folder and writes every table and package.
+    """Measures all objects of a prediction folder and writes every table, package, page and plot.
 
     Args:
         folder: The prediction folder.
@@ -105,41 +109,47 @@ def measure_predictions(folder, content, context, out, progress=None):
         progress: Called with `(scans done, scans in all, stem)`, or None.
 
     Returns:
-        A dictionary of `scans`, `objects` (their number), `packages` (paths), `tables` (file by name) and `notes`.
+        A dictionary of `scans`, `objects` (their number), `packages`, `reports` and `plots` (paths), `tables` (file by
+        name) and `notes`.
     """
-    parts, packages, notes = [], [], list(context.notes)
+    measured = []
     for done, stem in enumerate(context.paths):
-        sample = context.sample_of(stem)
-        rows, named, zips = _measure_scan(folder, stem, sample, content, context, out)
-        parts.append((rows, named, bool(sample and sample.volume_m3)))
-        packages += zips
+        measured.append(_measure_scan(folder, stem, content, context, out))
         if progress:
             progress(done + 1, len(context.paths), stem)
-    rows = [row for rows, *_ in parts for row in rows]
-    unsized = sorted({row["scan"] for row in rows if row.get("area_mm2") is None})
-    if unsized:
-        notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
-    tables = {"measured objects": rows} if rows else {}
-    counted = [(rows, named) for rows, named, has_volume in parts if has_volume and rows]
-    if counted:
-        objects, samples = (
-            _objects(counted, content["classes"][1:]),
-            [each for each in context.samples if each.volume_m3],
-        )
-        tables["abundance and biovolume"] = abundances(objects, samples)
-        if objects.volumes is not None:
-            tables["size spectra"], tables["their slopes"] = spectra(objects, samples)
+    tables, notes = _tables(measured, content, context)
+    reports, plots = write_reports(folder, content, measured, tables, out)
     return {
         "scans": list(context.paths),
-        "objects": len(rows),
-        "packages": [str(path) for path in packages],
+        "objects": len(tables.get(OBJECTS, ())),
+        "packages": [str(path) for scan in measured for path in scan.packages],
+        "reports": [str(path) for path in reports],
+        "plots": [str(path) for path in plots],
         "tables": _write(tables, out),
-        "notes": notes,
+        "notes": [*context.notes, *notes],
     }
 
 
-def _measure_scan(folder, stem, sample, content, context, out):
-    """Measures a scan; gives the rows of its objects, their `naming.Named` or None, and the paths of its packages."""
+def _tables(measured, content, context):
+    """Gives the rows of each table by its name, and what the user should know."""
+    rows, notes = [row for scan in measured for row in scan.rows], []
+    unsized = sorted({row["scan"] for row in rows if row.get("area_mm2") is None})
+    if unsized:
+        notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
+    tables = {OBJECTS: rows} if rows else {}
+    counted = [(scan.rows, scan.named) for scan in measured if scan.rows and scan.sample and scan.sample.volume_m3]
+    if counted:
+        samples = [each for each in context.samples if each.volume_m3]
+        objects = _objects(counted, content["classes"][1:])
+        tables[ABUNDANCE] = abundances(objects, samples)
+        if objects.volumes is not None:
+            tables[SPECTRA], tables[SLOPES] = spectra(objects, samples)
+    return tables, notes
+
+
+def _measure_scan(folder, stem, content, context, out):
+    """Measures a scan and writes its packages; gives what the rest needs of it."""
+    sample = context.sample_of(stem)
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         pixel_mm = MM_PER_INCH / dpi if dpi else None
@@ -149,13 +159,13 @@ def _measure_scan(folder, stem, sample, content, context, out):
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
     ids, parents = parents_of(stem, sample, _process(content, dpi, pixel_mm))
     packed = (package_object(each, ids, sample, pixel_mm) for each in objects)
-    zips = write_packages(out, stem, packed, parents)
+    packages = write_packages(out, stem, packed, parents)
     head = {"sample": sample.sample if sample else None}
     rows = [
         {**head, **_row(each), **(named.columns(place) if named else {}), **each.measures}
         for place, each in enumerate(objects)
     ]
-    return rows, named, zips
+    return MeasuredScan(stem, sample, rows, named, packages, keep(rows, [each.alone for each in objects]))
 
 
 def _row(each):
@@ -196,14 +206,6 @@ def _objects(parts, names):
         chances = np.concatenate([named.chances for _, named in parts])
     taxa = np.array([names.index(row["taxon"]) for row in rows])
     return Objects(np.array([row["scan"] for row in rows]), taxa, tuple(names), living, volumes, chances)
-
-
-FILES = {
-    "measured objects": "objects",
-    "abundance and biovolume": "abundance",
-    "size spectra": "spectra",
-    "their slopes": "slopes",
-}
 
 
 def _write(tables, out):

@@ -103,6 +103,13 @@ ORDER = (
     "ecology.spectra",
     "naming",
     "packing",
+    "pages",
+    "sample_flags",
+    "sample_vignettes",
+    "spectrum_drawing",
+    "sample_report",
+    "plots",
+    "reporting",
     "tabulating",
     "counting",
     "spreads",
@@ -129,7 +136,7 @@ ORDER = (
     "__main__",
 )
 TENSORFLOW_ROOMS = ("data.", "tensorboard", "devices", "inference", "export", "cli.output")
-HEAVY = ("tensorflow", "keras", "keras_cv", "jax", "cv2", "sklearn", "skimage", "numpy")
+HEAVY = ("tensorflow", "keras", "keras_cv", "jax", "cv2", "sklearn", "skimage", "matplotlib", "numpy")
 
 
 def name_of(path):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -107,7 +108,54 @@ def test_without_metadata_or_resolution_the_rest_is_written_and_it_says_what_is_
         "measure.json",
         "objects.csv",
         "objects.parquet",
+        "report_rg1.html",
+        "report_rg2.html",
     ]
+    assert f"Report: {out / 'report_rg1.html'}\nReport: {out / 'report_rg2.html'}\n" in said
+    page = (out / "report_rg1.html").read_text()
+    assert "No metadata of the sample" in page
+    assert "No resolution of rg1: no millimetres" in page
+
+
+def test_each_sample_gets_a_page_and_plots(predictions, tmp_path):
+    cv2.imwrite(str(predictions / "rg1_overlay.jpg"), np.full((20, 3200, 3), 200, np.uint8))
+    content = json.loads((predictions / "prediction.json").read_text())
+    content["scans"][1]["unlike_training"] = ["gray level of the ground 150 (training scans: 221 to 231)"]
+    (predictions / "prediction.json").write_text(json.dumps(content))
+    table = SAMPLES.replace("s,rg1", "a/b,rg1").replace("s,rg2", "a b,rg2")
+    (tmp_path / "samples.csv").write_text(table)
+    out = tmp_path / "m"
+    said = run("measure", predictions, "--out", out, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--json")
+    made = json.loads(said.stdout)
+    # Names of files are plain, and no two samples share one.
+    assert made["reports"] == [str(out / "report_a_b.html"), str(out / "report_a_b_2.html")]
+    kinds = [f"{kind}.{suffix}" for kind in ("spectrum", "abundance") for suffix in ("png", "svg")]
+    assert made["plots"] == [str(out / f"{name}_{kind}") for name in ("a_b", "a_b_2") for kind in kinds]
+    assert all(Path(path).stat().st_size for path in made["plots"] + made["reports"])
+    first, second = (Path(path).read_text() for path in made["reports"])
+    assert "<h1>Sample a/b</h1>" in first
+    assert "<h2>Size spectrum</h2>" in first
+    assert "data:image/jpeg" in first
+    assert "Only 3 living objects" in first
+    assert "rg2" not in first
+    assert "unlike the training scans" not in first
+    # Two copepods of which each stands for four.
+    assert f"{8 / 203.5:.5f}" in first
+    assert "rg2 is unlike the training scans: gray level of the ground 150" in second
+    assert "data:image/jpeg" not in second
+
+
+def test_scans_of_one_sample_share_a_page(predictions, tmp_path):
+    out = tmp_path / "m"
+    words = ("measure", predictions, "--out", out, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--quiet")
+    assert (
+        f"plot: {out / 's_spectrum.png'}\nplot: {out / 's_abundance.png'}\nReport: {out / 'report_s.html'}"
+        in run(*words).stdout
+    )
+    page = (out / "report_s.html").read_text()
+    assert "rg1, rg2" in page
+    assert "ecotaxa_rg1.zip, ecotaxa_rg2.zip, objects.csv" in page
+    assert len(list(out.glob("report_*.html"))) == 1
 
 
 def test_scans_that_moved_are_found_in_the_folder_that_is_named(predictions, tmp_path):

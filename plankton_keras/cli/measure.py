@@ -1,4 +1,4 @@
-"""`plankton measure`: predicted scans to measured objects, EcoTaxa packages, abundance, biovolume and size spectra."""
+"""`plankton measure`: predicted scans to measured objects, EcoTaxa packages, tables, and a page of each sample."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def measure(predictions, out, template, lint, flags, **settings):
     """Measure the objects of predicted scans.
 
     PREDICTIONS is what plankton predict wrote. Each object is measured as ZooProcess does and goes into a package for
-    EcoTaxa; with --metadata abundance, biovolume and size spectra follow.
+    EcoTaxa; with --metadata abundance, biovolume and size spectra follow. Each sample gets a page to read.
 
     \b
     Example:
@@ -59,6 +59,8 @@ def measure(predictions, out, template, lint, flags, **settings):
     lines += [f"for EcoTaxa: {path}" for path in result["packages"]]
     lines += result["notes"]
     lines += [f"{name}: {out / path}" for name, path in result["tables"].items()]
+    lines += [f"plot: {path}" for path in result["plots"] if path.endswith(".png")]
+    lines += [f"Report: {path}" for path in result["reports"]]
     output.finish({"out": str(out), **result}, lines, flags.json, out / "measure.json")
 
 

@@ -1,0 +1,76 @@
+"""What a reader of a sample should know before believing its numbers, in words."""
+
+from math import sqrt
+
+from plankton_keras.naming import UNCLASSIFIED
+
+# Of fewer living objects the count itself is uncertain by a tenth or more.
+FEW = 100
+# Shares of objects above which it is said; not sharp limits, and both shares stand on the page in any case.
+MANY_UNCLASSIFIED, MANY_CUT = 0.1, 0.05
+
+
+def flags(sample, scans, objects, living):
+    """Names what is doubtful.
+
+    Args:
+        sample: Dictionary of what is known of the sample, or None without metadata.
+        scans: List of dictionaries: `scan`, and `unlike_training`, list of texts in what it is unlike them.
+        objects: Rows of objects.csv as dictionaries.
+        living: Dictionary from each taxon to whether it is living.
+
+    Returns:
+        A list of dictionaries: `text`, and `severe`, whether numbers may be wrong rather than uncertain or missing.
+
+    Example:
+
+    >>> flags({"volume_m3": 9.0}, [], [{"scan": "a", "taxon": "salp", "area_mm2": 1.0, "cut_by_edge": False}] * 25, {})
+    [{'severe': False, 'text': 'Only 25 living objects: counts are uncertain by 20 % (1/√n) or more.'}]
+    """
+    texts = [_few(sum(living.get(row["taxon"], True) for row in objects))]
+    texts.append(_share(shares(objects)["unclassified"], MANY_UNCLASSIFIED, "unclassified"))
+    texts.append(_share(shares(objects)["cut"], MANY_CUT, "cut by the edge of the scan, and measured too small"))
+    if sample is None:
+        texts.append("No metadata of the sample: no abundance, biovolume or size spectrum.")
+    elif not sample.get("volume_m3"):
+        texts.append("No volume of water of the sample: no abundance, biovolume or size spectrum.")
+    unsized = sorted({row["scan"] for row in objects if row.get("area_mm2") is None})
+    if unsized:
+        texts.append(f"No resolution of {', '.join(unsized)}: no millimetres, biovolume or size spectrum.")
+    severe = [
+        f"{scan['scan']} is unlike the training scans: {'; '.join(scan['unlike_training'])}."
+        for scan in scans
+        if scan.get("unlike_training")
+    ]
+    return [{"severe": True, "text": text} for text in severe] + [
+        {"severe": False, "text": text} for text in texts if text
+    ]
+
+
+def shares(objects):
+    """Gives the shares of objects that have no class, and that the edge of a scan cuts.
+
+    Args:
+        objects: As in `flags`.
+
+    Returns:
+        A dictionary of `unclassified` and `cut`, 0..1.
+    """
+    count = max(len(objects), 1)
+    return {
+        "unclassified": sum(row["taxon"] == UNCLASSIFIED for row in objects) / count,
+        "cut": sum(row["cut_by_edge"] for row in objects) / count,
+    }
+
+
+def _few(count):
+    if count >= FEW:
+        return None
+    if not count:
+        return "No living object was found."
+    noun = "object" if count == 1 else "objects"
+    return f"Only {count} living {noun}: counts are uncertain by {100 / sqrt(count):.0f} % (1/√n) or more."
+
+
+def _share(share, limit, what):
+    return f"{100 * share:.1f} % of the objects are {what}." if share > limit else None
