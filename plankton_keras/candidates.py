@@ -156,19 +156,36 @@ class Candidates:
 
     def _alone(self, top, left, bottom, right):
         """Reads the candidate of a box; what else is dark in there becomes ground."""
-        height, width = self.dark.shape
-        first = max(0, top - MARGIN), max(0, left - MARGIN)
-        window = Window(*first, min(height, bottom + MARGIN) - first[0], min(width, right + MARGIN) - first[1])
+        window = Window(top, left, bottom - top, right - left).grown(MARGIN, *self.dark.shape)
         pixels, dark = self.ground.whitened(window), np.asarray(self.dark[window.slices])
         count, labels, stats, _ = components(dark)
         if count > 2:
             # The candidate is the one whose box is the whole box.
             size = (right - left) * (bottom - top)
             own = 1 + int(np.argmin(np.abs(stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT] - size)))
-            reach = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
-            others = cv2.dilate(((labels > 0) & (labels != own)).astype(np.uint8), reach)
-            pixels[(others > 0) & (labels != own)] = GROUND
+            return cleared(pixels, labels > 0, labels == own)
         return pixels
+
+
+def cleared(pixels, dark, own):
+    """Turns what belongs to other objects into ground, their soft edges too.
+
+    Args:
+        pixels: uint8 `(height, width)`, an object and what is around it, with the ground at 255.
+        dark: bool of that shape, what belongs to any object.
+        own: bool of that shape, the object's pixels, which stay.
+
+    Returns:
+        uint8 of that shape.
+
+    Example:
+
+    >>> row = np.array([[True, False, False, False, False, False, True]])
+    >>> cleared(np.full((1, 7), 9, np.uint8), row, row & (np.arange(7) == 0)).tolist()
+    [[9, 9, 9, 255, 255, 255, 255]]
+    """
+    reach = cv2.dilate((dark & ~own).astype(np.uint8), np.ones((2 * MARGIN + 1,) * 2, np.uint8)) > 0
+    return np.where(reach & ~own, np.uint8(GROUND), pixels)
 
 
 def bands_of(height):

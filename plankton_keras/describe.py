@@ -95,7 +95,7 @@ def _spread(values):
 
 
 def _scan(path):
-    from plankton_keras.images import open_image
+    from plankton_keras.images import open_image, pixel_mm
 
     with open_image(path) as image:
         return {
@@ -108,7 +108,7 @@ def _scan(path):
             "channels": image.channels,
             "dtype": str(image.dtype),
             "dpi": image.dpi,
-            "pixel_mm": round(25.4 / image.dpi, 7) if image.dpi else None,
+            "pixel_mm": image.dpi and round(pixel_mm(image.dpi), 7),
             "next": f"plankton predict RUN {path} --out predictions/NAME",
         }
 

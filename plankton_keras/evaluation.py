@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from plankton_keras.counting import Counts, count_scan, scan_entry
 from plankton_keras.curves import calibration, threshold_curves
+from plankton_keras.images import pixel_mm
 from plankton_keras.intervals import paired_gain
 from plankton_keras.prediction import predict_scan
 from plankton_keras.spreads import intervals
-
-MM_PER_INCH = 25.4
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,13 @@ def score(contestant, truths, gallery=None):
         gallery: A `gallery.Gallery` that keeps the worst errors, or None.
 
     Returns:
-        A dictionary of what `metrics.json` has of one model (docs/evaluation.md).
+        A dictionary of what `metrics.json` has of one model (docs/evaluate.md).
     """
     counted, scans, names = [], [], contestant.classes
     for truth in truths:
         with truth.opened(contestant.target) as (scan, read_truth):
             prediction = contestant.predict(scan)
-            pixel_mm = MM_PER_INCH / scan.dpi if scan.dpi else None
-            counts = count_scan(read_truth, prediction, len(names), pixel_mm)
+            counts = count_scan(read_truth, prediction, len(names), pixel_mm(scan.dpi))
             if gallery is not None:
                 gallery.look(scan, read_truth, prediction, counts.objects)
         counted.append(counts)

@@ -11,6 +11,7 @@ import numpy as np
 from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.images import pixel_mm
 from plankton_keras.models import tempered
 from plankton_keras.models.encoders import save_encoder
 from plankton_keras.runs import now, versions
@@ -195,7 +196,7 @@ def _of_patches(run, provenance):
         "tile": predict.tile,
         "context": predict.context,
         "dpi": provenance["dpi"],
-        "pixel_mm": 25.4 / provenance["dpi"] if provenance["dpi"] else None,
+        "pixel_mm": pixel_mm(provenance["dpi"]),
     }
 
 

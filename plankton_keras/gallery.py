@@ -67,8 +67,7 @@ class Gallery:
 def _cut(scan, read_truth, prediction, box):
     """Cuts an object out, with what is around it."""
     top, left, bottom, right = box
-    first = max(0, top - AROUND), max(0, left - AROUND)
-    window = Window(*first, min(scan.height, bottom + AROUND) - first[0], min(scan.width, right + AROUND) - first[1])
+    window = Window(top, left, bottom - top, right - left).grown(AROUND, scan.height, scan.width)
     step = -(-max(window.height, window.width) // SIDE)
     gray = scan.read(window)
     size = -(-window.width // step), -(-window.height // step)

@@ -23,6 +23,7 @@ from PIL import Image as PillowImage
 from plankton_keras.errors import InputError
 
 PillowImage.MAX_IMAGE_PIXELS = None
+MM_PER_INCH = 25.4
 MAX_PIXELS = 2**33
 # Strips or tiles of a compressed TIFF that are kept decoded, so that a band of rows decodes each once.
 KEPT_BYTES = 256 * 2**20
@@ -35,6 +36,20 @@ GRAY_PNG = (*CLASS_PNG, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 COPY = "copy the file again from where it came, or write it again."
 
 _PNG_END = b"IEND\xaeB`\x82"
+
+
+def pixel_mm(dpi):
+    """Gives the side of a pixel in mm; None where the resolution is not known.
+
+    Args:
+        dpi: Dots per inch, or None.
+
+    Example:
+
+    >>> round(pixel_mm(2400), 7), pixel_mm(None)
+    (0.0105833, None)
+    """
+    return MM_PER_INCH / dpi if dpi else None
 
 
 def open_image(path):

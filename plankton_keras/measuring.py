@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plankton_keras.candidates import MARGIN, LocalGround
+from plankton_keras.candidates import MARGIN, LocalGround, cleared
 from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
 from plankton_keras.measures.zooprocess import measure
@@ -66,15 +66,15 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
 
         def measured(row):
             window = Window(row["y_px"], row["x_px"], row["height_px"], row["width_px"])
-            first = max(0, window.top - MARGIN), max(0, window.left - MARGIN)
-            last = min(scan.height, window.bottom + MARGIN), min(scan.width, window.right + MARGIN)
-            wide = Window(*first, last[0] - first[0], last[1] - first[1])
+            wide = window.grown(MARGIN, scan.height, scan.width)
             pixels, classes, inner = ground.whitened(wide), mask.read(wide), window.within(wide).slices
             own = _own(classes[inner], row["area_px"], path, row["label"])
             cut = min(window.top, window.left) == 0 or window.bottom == scan.height or window.right == scan.width
             found = measure(pixels[inner], own, (window.left, window.top), pixel_mm, legacy=legacy)
             known = scan.stem, row["label"], row["class"], row["score"], cut
-            return MeasuredObject(*known, pixels[inner], own, _alone(pixels, classes, own, inner), found)
+            whole = np.zeros(classes.shape, bool)
+            whole[inner] = own
+            return MeasuredObject(*known, pixels[inner], own, cleared(pixels, classes > 0, whole), found)
 
         yield from in_order(measured, rows)
 
@@ -97,15 +97,6 @@ def read_objects(folder, stem):
         raise ArtefactError(
             f"{path} is no object table: {error}.", "what plankton predict wrote.", "run plankton predict again."
         ) from None
-
-
-def _alone(pixels, classes, own, inner):
-    """Turns what belongs to other objects into ground, their soft edges too."""
-    others = classes > 0
-    others[inner] &= ~own
-    reach = cv2.dilate(others.astype(np.uint8), np.ones((2 * MARGIN + 1,) * 2, np.uint8)) > 0
-    reach[inner] &= ~own
-    return np.where(reach, np.uint8(255), pixels)
 
 
 def _own(classes, area, path, label):

@@ -1,7 +1,6 @@
 """The taxon of each measured object, by a classifier of vignettes."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +30,7 @@ class Named:
     def rename(self, each, place):
         """Gives a `measuring.MeasuredObject` its class, and its probability as the score."""
         taxon = self.names[self.taxa[place]]
-        return dataclasses.replace(each, taxon=taxon, score=round(float(self.chances[place].max()), 4))
+        return replace(each, taxon=taxon, score=round(float(self.chances[place].max()), 4))
 
     def columns(self, place):
         """Gives the columns of an object in objects.csv: the likeliest classes and their probabilities."""

@@ -1,4 +1,4 @@
-"""Is a scan like those that a model learned from? Scores on scans of another kind say little (docs/evaluation.md).
+"""Is a scan like those that a model learned from? Scores on scans of another kind say little (docs/evaluate.md).
 
 What a scan looks like is measured on its ground and its candidates, before any model; the confidence of the model's
 answers is added to that.

@@ -13,6 +13,7 @@ from plankton_keras.ecology.spectra import spectra
 from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json
+from plankton_keras.images import pixel_mm
 from plankton_keras.measuring import measure_scan
 from plankton_keras.packing import package_object, parents_of
 from plankton_keras.pairs import find_scans
@@ -24,7 +25,6 @@ from plankton_keras.scans import open_scan, stem_of
 from plankton_keras.tidy import write_csv, write_parquet
 from plankton_keras.zooprocess_metadata import read_metadata
 
-MM_PER_INCH = 25.4
 # Names of tables in messages, and of their files.
 FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
@@ -152,13 +152,13 @@ def _measure_scan(folder, stem, content, context, out):
     sample = context.sample_of(stem)
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
-        pixel_mm = MM_PER_INCH / dpi if dpi else None
-        objects = list(measure_scan(folder, scan, pixel_mm, context.legacy))
+        side = pixel_mm(dpi)
+        objects = list(measure_scan(folder, scan, side, context.legacy))
     named = context.naming([each.alone for each in objects]) if context.naming and objects else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
-    ids, parents = parents_of(stem, sample, _process(content, dpi, pixel_mm))
-    packed = (package_object(each, ids, sample, pixel_mm) for each in objects)
+    ids, parents = parents_of(stem, sample, _process(content, dpi))
+    packed = (package_object(each, ids, sample, side) for each in objects)
     packages = write_packages(out, stem, packed, parents)
     head = {"sample": sample.sample if sample else None}
     rows = [
@@ -172,7 +172,7 @@ def _row(each):
     return {"scan": each.scan, "label": each.label, "taxon": each.taxon, "score": each.score, "cut_by_edge": each.cut}
 
 
-def _process(content, dpi, pixel_mm):
+def _process(content, dpi):
     """Gives the `process_*` columns: what made the objects."""
     date, time = now().split("+")[0].split("T")
     return {
@@ -180,7 +180,7 @@ def _process(content, dpi, pixel_mm):
         "time": time.replace(":", ""),
         "software": f"plankton_keras_{versions()['plankton_keras']}",
         "img_resolution": dpi,
-        "particle_pixel_size_mm": pixel_mm,
+        "particle_pixel_size_mm": pixel_mm(dpi),
         "model": Path(content["model"]).name,
         "model_sha256": content["model_sha256"],
         "model_threshold": content["threshold"],

@@ -50,6 +50,18 @@ class Window:
         """
         return Window(self.top - other.top, self.left - other.left, self.height, self.width)
 
+    def grown(self, margin, height, width):
+        """Gives the window with a margin around it, as far as a scan of that height and width has pixels there.
+
+        Example:
+
+        >>> Window(10, 20, 5, 6).grown(12, height=20, width=100)
+        Window(top=0, left=8, height=20, width=30)
+        """
+        top, left = max(0, self.top - margin), max(0, self.left - margin)
+        bottom, right = min(height, self.bottom + margin), min(width, self.right + margin)
+        return Window(top, left, bottom - top, right - left)
+
 
 @dataclass(frozen=True, order=True)
 class Tile:

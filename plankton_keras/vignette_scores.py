@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from plankton_keras.intervals import LEAST, TAIL
 from plankton_keras.matching import share
 
 TOP = 3
 # Bins of confidence.
 BINS = 10
-DRAWS = 1_000
-ENDS = (0.025, 0.975)
 
 
 def score_vignettes(probabilities, labels, names, living=None, living_share=0.5):
@@ -68,7 +67,7 @@ def score_vignettes(probabilities, labels, names, living=None, living_share=0.5)
 def _intervals(confusion):
     """Draws confusion matrices; gives the ends of the scores that follow from them."""
     total = confusion.sum()
-    drawn = np.random.default_rng(0).multinomial(total, confusion.ravel() / total, DRAWS).reshape(-1, *confusion.shape)
+    drawn = np.random.default_rng(0).multinomial(total, confusion.ravel() / total, LEAST).reshape(-1, *confusion.shape)
     found = np.einsum("dcc->dc", drawn)
     true, predicted = drawn.sum(axis=2), drawn.sum(axis=1)
     present = true > 0
@@ -79,7 +78,7 @@ def _intervals(confusion):
     }
     scores = {name: (each * present).sum(axis=1) / present.sum(axis=1) for name, each in by_class.items()}
     scores |= {"accuracy": found.sum(axis=1) / total, "balanced_accuracy": scores["macro_recall"]}
-    ends = {name: np.quantile(values, ENDS).tolist() for name, values in scores.items()}
+    ends = {name: np.quantile(values, [TAIL, 1 - TAIL]).tolist() for name, values in scores.items()}
     return {name: {"low": low, "high": high} for name, (low, high) in ends.items()} | {
         "unit": "vignettes",
         "note": None,

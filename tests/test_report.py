@@ -3,16 +3,15 @@
 import base64
 import math
 import re
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from pages import Page
 
 from plankton_keras.report import figure, interval, write_report
 from plankton_keras.taxa import color_of
 
-VOID = {"meta", "br"}
 SCORES = {"precision": 0.5111, "recall": 0.5222, "f1": 0.5333, "iou": 0.5444}
 OBJECTS = {"precision": 0.6111, "recall": 0.6222, "f1": 0.6333, "pq": 0.6444, "ap50": 0.6555, "ap": 0.6666}
 
@@ -163,37 +162,6 @@ def metrics_of_vignettes(count=3):
         "classes": {f"class {index}": {**scores, "support": int(confusion[index].sum())} for index in range(count)},
         "confusion": confusion.tolist(),
     }
-
-
-class Page(HTMLParser):
-    """A page as its text, its tags and what is left open."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.words = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes), list(self.open)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes), list(self.open)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data.strip())
-
-    @property
-    def text(self):
-        return "\n".join(self.words)
-
-    def attributes(self, tag):
-        return [attributes for name, attributes, _ in self.tags if name == tag]
 
 
 @pytest.fixture

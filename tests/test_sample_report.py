@@ -5,11 +5,11 @@ import dataclasses
 import datetime
 import math
 import re
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from pages import Page
 
 from plankton_keras.pages import figure
 from plankton_keras.sample_flags import flags
@@ -18,7 +18,6 @@ from plankton_keras.sample_vignettes import choose, keep
 from plankton_keras.spectrum_drawing import BOTTOM, LEFT, RIGHT, TOP, draw
 
 MINUS = "\N{MINUS SIGN}"
-VOID = {"meta", "br", "img"}
 TAXA = {"Copepoda": True, "detritus": False, "Salpida": True}
 HEADINGS = ["Abundance", "Biovolume", "Size spectrum", "Overview", "Gallery", "Provenance"]
 
@@ -106,37 +105,6 @@ def content(**others):
         },
     )
     return dataclasses.replace(whole, **others)
-
-
-class Page(HTMLParser):
-    """A page as its text, its tags and what is left open."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.words = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes), list(self.open)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes), list(self.open)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data.strip())
-
-    @property
-    def text(self):
-        return "\n".join(word for word in self.words if word)
-
-    def attributes(self, tag):
-        return [attributes for name, attributes, _ in self.tags if name == tag]
 
 
 @pytest.fixture

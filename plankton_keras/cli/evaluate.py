@@ -9,6 +9,8 @@ import click
 from plankton_keras.cli import options, output
 from plankton_keras.config import PredictConfig
 
+BASELINES = {"threshold": "plain threshold", "all ground": "all ground", "all living": "all living"}
+
 
 @click.command()
 @click.argument("runs", type=options.FOLDER, nargs=-1, required=True, metavar="[RUN]... DATA")
@@ -79,7 +81,7 @@ def _provenance(models):
 
 def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_scans, flags):
     """Scores models, and the masks of another tool, on scans; gives the result, its lines and the crops."""
-    from plankton_keras.comparison import compare, lines_of
+    from plankton_keras.comparison import compare
     from plankton_keras.evaluation import model_contestant
     from plankton_keras.given_masks import mask_contestant
     from plankton_keras.truths import seen_scans
@@ -101,7 +103,55 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
         contestants.append(mask_contestant(masks, target))
     result, crops = compare(contestants, truths)
     lines = [*(warning["text"] for warning in warnings), f"{len(truths)} scans of {data_and_split[0]}"]
-    return {**result, "warnings": warnings}, [*lines, *lines_of(result)], crops
+    return {**result, "warnings": warnings}, [*lines, *_comparison_lines(result)], crops
+
+
+def _comparison_lines(result):
+    """Words what `comparison.compare` gave."""
+    scored = result.get("runs", [result])
+    rows = [(each["model"], each) for each in scored]
+    rows += [(BASELINES[name], each) for name, each in result["baselines"].items()]
+    lines = ["pixels of the foreground    F1   precision  recall"]
+    for name, scores in rows:
+        pixel = scores["pixel"]
+        lines.append(f"{name:<25} {pixel['f1']:.4f}   {pixel['precision']:.4f}   {pixel['recall']:.4f}")
+    lines += _class_lines(result["classes"])
+    for each in scored:
+        lines.append(f"{each['model']}: {_difference(each['gain'])} over the plain threshold")
+    for pair in result.get("comparison", ()):
+        lines.append(f"{pair['one']}: {_difference(pair)} over {pair['other']}")
+    objects, note = result["objects"], result["intervals"]["note"]
+    lines.append(
+        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
+        f"recall {objects['recall']:.3f}; panoptic quality {objects['pq']:.3f}; "
+        f"{objects['splits']} split, {objects['merges']} merged"
+    )
+    for scan in result["scans"]:
+        lines += [
+            f"{scan['scan']} is unlike the training scans: {text}" for text in scan.get("shift", {"why": ()})["why"]
+        ]
+    return [*lines, *([note] if note else [])]
+
+
+def _difference(gain):
+    """Words a difference of F1."""
+    if gain["low"] is None:
+        return f"F1 {gain['f1']:+.4f} (one scan says nothing of how sure that is)"
+    sure = f"{gain['low']:+.4f} to {gain['high']:+.4f} in 95 % of bootstraps over {gain['scans']} scans"
+    return f"F1 {gain['f1']:+.4f} ({sure})"
+
+
+def _class_lines(classes):
+    """Words the scores of each class but 0 that is there, the largest first, where there are several."""
+    if len(classes) == 2:
+        return []
+    _, *names = classes
+    present = sorted((name for name in names if classes[name]["support"]), key=lambda name: -classes[name]["support"])
+    lines = [f"{'pixels of':<37} {'F1':>6} {'precision':>9} {'recall':>6} {'pixels':>9}"]
+    for name in present:
+        f1, precision, recall, support = (classes[name][key] for key in ("f1", "precision", "recall", "support"))
+        lines.append(f"{name:<37} {f1:>6.3f} {precision:>9.3f} {recall:>6.3f} {support:>9}")
+    return lines
 
 
 def _evaluate_classifiers(classifiers, data, split, allowed):

@@ -1,7 +1,8 @@
 """Samples, acquisitions and processes of a package: checked once each, and equal in all rows that name them."""
 
-from plankton_keras.ecotaxa.rules import MM_PER_INCH, PARENTS, PIXEL_TOLERANCE
+from plankton_keras.ecotaxa.rules import PARENTS, PIXEL_TOLERANCE
 from plankton_keras.ecotaxa.values import number_of, wrong_value
+from plankton_keras.images import pixel_mm
 
 
 class Parents:
@@ -64,6 +65,6 @@ def _wrong_figures(values):
     if volume is not None and volume <= 0 and volume != -9:
         yield "tot_vol", "sample_tot_vol", f"{volume:g} m3 is not above 0"
     dpi, pixel = (number_of(values.get(f"process_{name}", "")) for name in ("img_resolution", "particle_pixel_size_mm"))
-    if dpi and pixel is not None and abs(pixel * dpi / MM_PER_INCH - 1) > PIXEL_TOLERANCE:
-        said = f"{pixel:g} mm does not fit {dpi:g} dpi, which are {MM_PER_INCH / dpi:.6g} mm"
+    if dpi and pixel is not None and abs(pixel / pixel_mm(dpi) - 1) > PIXEL_TOLERANCE:
+        said = f"{pixel:g} mm does not fit {dpi:g} dpi, which are {pixel_mm(dpi):.6g} mm"
         yield "pixel size", "process_particle_pixel_size_mm", said

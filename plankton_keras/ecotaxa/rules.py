@@ -46,7 +46,6 @@ DEPTH = 11000
 # Numbers that stand for "unknown" in metadata of ZooProcess.
 SENTINELS = (99999, 999999, 9999, -9)
 POSITIONS = ("object_lat", "object_lon", "object_depth_min", "object_depth_max", "object_lat_end", "object_lon_end")
-MM_PER_INCH = 25.4
 PIXEL_TOLERANCE = 0.01
 
 
