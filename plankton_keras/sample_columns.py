@@ -133,6 +133,10 @@ COLUMNS = {
     "ship": Column("ship", "thalassa"),
     "program": Column("program or cruise", "apero"),
     "station": Column("station", "66"),
+    "bottom_depth_m": _number("depth of the sea there, in m", "4000", low=0, high=11000),
+    "tow_number": _number("number of the tow at the station", "1", low=0),
+    "tow_type": Column("kind of tow, such as vertical or oblique", "oblique"),
+    "operator": Column("who scanned it", ""),
     "comment": Column("anything else", ""),
 }
 

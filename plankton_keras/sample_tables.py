@@ -50,7 +50,9 @@ class Sample:
         latitude, longitude: Decimal degrees, north and east positive.
         date, time: Of the tow, in UTC.
         depth_min_m, depth_max_m: Of the tow.
-        ship, program, station, comment: Text.
+        bottom_depth_m: Depth of the sea.
+        tow_number: Of the tow at the station.
+        ship, program, station, tow_type, operator, comment: Text; the operator is who scanned it.
 
     Example, of which a half was kept on board and a quarter of that scanned:
 
@@ -76,6 +78,10 @@ class Sample:
     ship: str = ""
     program: str = ""
     station: str = ""
+    bottom_depth_m: float | None = None
+    tow_number: float | None = None
+    tow_type: str = ""
+    operator: str = ""
     comment: str = ""
 
     @property

@@ -34,6 +34,10 @@ KEYS = {
     "ship": "ship",
     "scientificprog": "program",
     "stationid": "station",
+    "depth": "bottom_depth_m",
+    "townb": "tow_number",
+    "towtype": "tow_type",
+    "scanop": "operator",
     "sample_comment": "comment",
 }
 

@@ -51,6 +51,9 @@ def test_the_template_is_read_back(tmp_path):
             ship="thalassa",
             program="apero",
             station="66",
+            bottom_depth_m=4000,
+            tow_number=1,
+            tow_type="oblique",
         )
     ]
     # Half of the catch, and of that an eighth.

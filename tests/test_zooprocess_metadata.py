@@ -17,7 +17,9 @@ LINES = {
     "Date": "20230626-0828",
     "Latitude": "47.5076",
     "Longitude": "15.2622",
-    "Depth": "99999",
+    "Depth": "4500",
+    "Townb": "2",
+    "Towtype": "1",
     "Nettype": "wp2",
     "Netmesh": "200",
     "Netsurf": "0.25",
@@ -61,6 +63,10 @@ def test_metadata_become_a_sample(tmp_path):
             ship="thalassa",
             program="cruise",
             station="12",
+            bottom_depth_m=4500,
+            tow_number=2,
+            tow_type="1",
+            operator="somebody",
             comment="calm = nice",
         )
     ]
@@ -85,10 +91,20 @@ def test_south_and_east(tmp_path):
 
 
 def test_what_stands_for_nothing_is_missing(tmp_path):
-    write(tmp_path, Vol="999999", Zmin="9999", Zmax="99999", Netmesh="-9", Latitude="nan", Longitude="99999", Date="")
+    write(
+        tmp_path,
+        Depth="99999",
+        Vol="999999",
+        Zmin="9999",
+        Zmax="99999",
+        Netmesh="-9",
+        Latitude="nan",
+        Longitude="99999",
+        Date="",
+    )
     (sample,), warnings = read_metadata(tmp_path)
     assert (sample.volume_m3, sample.depth_range, sample.net_mesh_um, sample.latitude) == (None, None, None, None)
-    assert (sample.longitude, sample.date, sample.time) == (None, None, None)
+    assert (sample.longitude, sample.date, sample.time, sample.bottom_depth_m) == (None, None, None, None)
     assert warnings == [
         "The sample cruise_st12 has no volume_m3: neither abundance nor biovolume in a cubic metre.",
         "The sample cruise_st12 has no range of depths: nothing per square metre.",
