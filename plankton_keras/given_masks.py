@@ -143,12 +143,23 @@ def predict_images(folder, names, scan):
                 "check which mask belongs to the scan.",
             )
         table = class_table(mask.ids(), names, mask.path)
+        return prediction_of_bands(
+            scan, lambda top, bottom: table[mask.read(Window(top, 0, bottom - top, mask.width))], len(names)
+        )
 
-        def read(band):
-            top, bottom = band
-            return top, table[mask.read(Window(top, 0, bottom - top, mask.width))]
 
-        return _predict(scan, bands_of(scan.height), read, len(names))
+def prediction_of_bands(scan, read, num_classes):
+    """Takes class indices that are known already as the prediction of a scan.
+
+    Args:
+        scan: The open scan.
+        read: Function of the first row and that after the last to uint8 class indices, called by several threads.
+        num_classes: Number of classes, class 0 included.
+
+    Returns:
+        A `prediction.ScanPrediction`.
+    """
+    return _predict(scan, bands_of(scan.height), lambda band: (band[0], read(*band)), num_classes)
 
 
 def predict_csv(path, names, scan):

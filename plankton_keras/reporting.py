@@ -94,7 +94,7 @@ def _taxa(prediction, measured):
     named = next((scan.named for scan in measured if scan.named), None)
     if named:
         return dict(zip(named.names, map(bool, named.living), strict=True))
-    return dict.fromkeys(prediction["classes"][1:], True)
+    return prediction["living"]
 
 
 def _file_name(name, taken):

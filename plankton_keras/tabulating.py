@@ -85,6 +85,9 @@ def _among(fractions, stems):
 def read_predictions(folder):
     """Reads prediction.json of a whole prediction folder.
 
+    Returns:
+        Its dictionary, with `living`: whether each class but the first is, by name.
+
     Raises:
         ArtefactError: If it is none, is not finished, or holds no scan.
     """
@@ -95,7 +98,8 @@ def read_predictions(folder):
             "predictions of one scan or more.",
             f"run plankton predict MODEL SCANS --out {folder} again.",
         )
-    return content
+    # Of what a network finds every class but the first is looked for.
+    return {"living": dict.fromkeys(content["classes"][1:], True), **content}
 
 
 def measure_predictions(folder, content, context, out, progress=None):
@@ -140,7 +144,7 @@ def _tables(measured, content, context):
     counted = [(scan.rows, scan.named) for scan in measured if scan.rows and scan.sample and scan.sample.volume_m3]
     if counted:
         samples = [each for each in context.samples if each.volume_m3]
-        objects = _objects(counted, content["classes"][1:])
+        objects = _objects(counted, content["living"])
         tables[ABUNDANCE] = abundances(objects, samples)
         if objects.volumes is not None:
             tables[SPECTRA], tables[SLOPES] = spectra(objects, samples)
@@ -187,12 +191,12 @@ def _process(content, dpi):
     }
 
 
-def _objects(parts, names):
-    """Gives rows and what they were named as `ecology.abundance.Objects`; without a classifier every class is living.
+def _objects(parts, living):
+    """Gives rows and what they were named as `ecology.abundance.Objects`.
 
     Args:
         parts: List of `(rows, named)`, a scan each.
-        names: Classes of the segmentation but the first.
+        living: Whether each class of the segmentation but the first is living, by name.
     """
     rows = [row for rows, _ in parts for row in rows]
     columns = [f"biovolume_{model}_mm3" for model in MODELS]
@@ -200,12 +204,12 @@ def _objects(parts, names):
     if all(row.get("area_mm2") is not None for row in rows):
         # Where all of an object is brighter than the holes' limit, nothing but its outline has a volume.
         volumes = np.array([[row[column] or row[columns[0]] for column in columns] for row in rows])
-    living, chances, (_, first) = (True,) * len(names), None, parts[0]
+    names, alive, chances, (_, first) = tuple(living), tuple(living.values()), None, parts[0]
     if first:
-        names, living = first.names, first.living
+        names, alive = first.names, first.living
         chances = np.concatenate([named.chances for _, named in parts])
     taxa = np.array([names.index(row["taxon"]) for row in rows])
-    return Objects(np.array([row["scan"] for row in rows]), taxa, tuple(names), living, volumes, chances)
+    return Objects(np.array([row["scan"] for row in rows]), taxa, names, alive, volumes, chances)
 
 
 def _write(tables, out):

@@ -118,6 +118,7 @@ ORDER = (
     "evaluation",
     "comparison",
     "given_masks",
+    "masked_scans",
     "vignette_scores",
     "report",
     "describe",

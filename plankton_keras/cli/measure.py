@@ -28,8 +28,9 @@ from plankton_keras.cli import options, output
 def measure(predictions, out, template, lint, flags, **settings):
     """Measure the objects of predicted scans.
 
-    PREDICTIONS is what plankton predict wrote. Each object is measured as ZooProcess does and goes into a package for
-    EcoTaxa; with --metadata abundance, biovolume and size spectra follow. Each sample gets a page to read.
+    PREDICTIONS is what plankton predict wrote, or a folder of scans with masks of one's own. Each object is measured
+    as ZooProcess does and goes into a package for EcoTaxa; with --metadata abundance, biovolume and size spectra
+    follow. Each sample gets a page to read.
 
     \b
     Example:
@@ -48,11 +49,16 @@ def measure(predictions, out, template, lint, flags, **settings):
         raise click.UsageError(f"Missing {missing}.")
     naming = _naming(settings.pop("classifier"), settings.pop("confidence"), flags.quiet)
     from plankton_keras.files import claim_folder
+    from plankton_keras.masked_scans import find_masked
     from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
-    content = read_predictions(predictions)
+    masked = find_masked(predictions)
+    content = masked.content if masked else read_predictions(predictions)
     context = Context.of(content, naming=naming, **settings)
     out = Path(claim_folder(out, flags.overwrite))
+    if masked:
+        predictions = out / "prediction"
+        masked.write(predictions)
     progress = output.Progress("measure", flags.quiet, unit=("scans", 1))
     result = measure_predictions(predictions, content, context, out, progress)
     lines = [f"{result['objects']} objects of {len(result['scans'])} scans: {out / 'objects.csv'}"]
