@@ -90,10 +90,22 @@ def check_files(files, kind="scan"):
     Raises:
         InputError: If two splits have a file of equal bytes; both are named.
     """
-    digests = _digests_where_needed([path for _, path in files])
-    between, inside = find_equal((digests[path], Place(split, str(path))) for split, path in files)
+    between, inside = equal_files(files)
     _refuse(between, f"the same {kind}", f"each {kind} in one split only.", "remove one of the two.")
     return inside
+
+
+def equal_files(files):
+    """Finds files of equal bytes; only those that could be equal are read.
+
+    Args:
+        files: `(split, path)` of each file.
+
+    Returns:
+        As `find_equal`.
+    """
+    digests = _digests_where_needed([path for _, path in files])
+    return find_equal((digests[path], Place(split, str(path))) for split, path in files)
 
 
 def check_scans(pairs):

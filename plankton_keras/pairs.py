@@ -56,35 +56,57 @@ def find_pairs(folder, masks=None):
     Raises:
         InputError: If there is no scan, a mask has no scan, or two files have one stem.
     """
-    folder = _existing(folder, is_folder=True)
-    pairs = []
-    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks, is_folder=True)):
-        scans, found = _scan_files(scans_in, masks_in), _mask_files(masks_in or scans_in, masks_in is not None)
-        if masks_in is None:
-            for stem in sorted(set(found) - set(scans)):
-                raise InputError(
-                    f"{found[stem]} has no scan.", f"a scan {stem}_scan.EXT.", "add the scan, or remove the mask."
-                )
-        pairs += [ScanPair(stem, scan, found.get(stem), split) for stem, scan in sorted(scans.items())]
-    if not pairs:
-        raise InputError(
-            f"{folder} holds no scan.",
-            f"files STEM_scan.EXT, EXT one of {' '.join(SCAN_SUFFIXES)}.",
-            "check the folder; with masks elsewhere give --masks.",
-        )
-    _refuse_twins([pair.scan for pair in pairs])
+    pairs, problems = survey(folder, masks)
+    if problems:
+        raise problems[0]
     return pairs
 
 
-def _refuse_twins(paths):
-    """Refuses two scans of one stem: their results would have one name, and one could stand in two splits."""
-    seen = {}
-    for path in paths:
-        twin = seen.setdefault(stem_of(path), path)
-        if twin != path:
-            raise InputError(
-                f"{twin} and {path} have the same name.", "one file a scan.", "remove or rename one of them."
+def survey(folder, masks=None):
+    """Finds pairs, and everything that is wrong with their names.
+
+    Args:
+        folder: As in `find_pairs`.
+        masks: As in `find_pairs`.
+
+    Returns:
+        The list of `ScanPair`, and a list of `InputError` which nobody has raised.
+
+    Raises:
+        InputError: If a folder does not exist.
+    """
+    folder = _existing(folder, is_folder=True)
+    pairs, problems = [], []
+    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks, is_folder=True)):
+        scans = _scan_files(scans_in, masks_in, problems)
+        found = _mask_files(masks_in or scans_in, masks_in is not None, problems)
+        if masks_in is None:
+            problems += [
+                InputError(
+                    f"{found[stem]} has no scan.", f"a scan {stem}_scan.EXT.", "add the scan, or remove the mask."
+                )
+                for stem in sorted(set(found) - set(scans))
+            ]
+        pairs += [ScanPair(stem, scan, found.get(stem), split) for stem, scan in sorted(scans.items())]
+    if not pairs:
+        problems.append(
+            InputError(
+                f"{folder} holds no scan.",
+                f"files STEM_scan.EXT, EXT one of {' '.join(SCAN_SUFFIXES)}.",
+                "check the folder; with masks elsewhere give --masks.",
             )
+        )
+    return pairs, problems + _twins([pair.scan for pair in pairs])
+
+
+def _twins(paths):
+    """Names scans of one stem: their results would have one name, and one could stand in two splits."""
+    seen = {}
+    return [_same_name(seen[stem_of(path)], path) for path in paths if seen.setdefault(stem_of(path), path) != path]
+
+
+def _same_name(one, other):
+    return InputError(f"{one} and {other} have the same name.", "one file a scan.", "remove or rename one of them.")
 
 
 def find_scans(paths):
@@ -100,18 +122,22 @@ def find_scans(paths):
     Raises:
         InputError: If a path does not exist or a folder holds no scan.
     """
-    found = []
+    found, problems = [], []
     for path in map(_existing, paths):
         if path.is_file():
             found.append(path)
             continue
         folders = [folder for _, folder, _ in _split_folders(path, None)]
-        files = [file for folder in folders for file in sorted(_scan_files(folder, None, any_name=True).values())]
+        files = [
+            file for folder in folders for file in sorted(_scan_files(folder, None, problems, any_name=True).values())
+        ]
         if not files:
             raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
         found += files
     found = list(dict.fromkeys(found))
-    _refuse_twins(found)
+    problems += _twins(found)
+    if problems:
+        raise problems[0]
     return found
 
 
@@ -137,29 +163,26 @@ def _split_folders(folder, masks):
     ]
 
 
-def _files(folder, suffixes, ending):
+def _files(folder, suffixes, ending, problems):
     """Finds files by the end of their stem; gives them by the stem that scan and mask share."""
     found = {}
     for path in sorted(folder.iterdir()):
         suffix = next((each for each in suffixes if path.name.lower().endswith(each)), None)
         hidden = path.name.startswith(".")  # such as the ._ twins that macOS leaves, and our own partial files
         if suffix and not hidden and path.is_file() and re.search(ending, path.name[: -len(suffix)]):
-            stem = stem_of(path)
-            if stem in found:
-                raise InputError(
-                    f"{found[stem]} and {path} have the same name.", "one file a scan.", "remove one of them."
-                )
-            found[stem] = path
+            first = found.setdefault(stem_of(path), path)
+            if first != path:
+                problems.append(_same_name(first, path))
     return found
 
 
-def _scan_files(folder, masks, any_name=False):
+def _scan_files(folder, masks, problems, any_name=False):
     """Finds `*_scan.*`; where there are none and other names are allowed, everything that is no mask."""
-    named = _files(folder, SCAN_SUFFIXES, "_scan$")
-    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_mask)$") if masks or any_name else {})
+    named = _files(folder, SCAN_SUFFIXES, "_scan$", problems)
+    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_mask)$", problems) if masks or any_name else {})
 
 
-def _mask_files(folder, any_name):
+def _mask_files(folder, any_name, problems):
     """Finds `*_mask.*`; where there are none and other names are allowed, everything that is no scan."""
-    named = _files(folder, SCAN_SUFFIXES, "_mask$")
-    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_scan)$") if any_name else {})
+    named = _files(folder, SCAN_SUFFIXES, "_mask$", problems)
+    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_scan)$", problems) if any_name else {})

@@ -121,6 +121,9 @@ ORDER = (
     "masked_scans",
     "vignette_scores",
     "report",
+    "findings",
+    "scan_checks",
+    "artefact_checks",
     "describe",
     "cli.output",
     "cli.options",
@@ -133,6 +136,7 @@ ORDER = (
     "cli.predict",
     "cli.submit",
     "cli.train",
+    "cli.validate",
     "cli",
     "__main__",
 )

@@ -13,6 +13,7 @@ from plankton_keras.cli.output import PlanktonGroup
 from plankton_keras.cli.predict import predict
 from plankton_keras.cli.submit import submit
 from plankton_keras.cli.train import train
+from plankton_keras.cli.validate import validate
 
 main = PlanktonGroup(
     name="plankton",
@@ -22,5 +23,5 @@ main = PlanktonGroup(
     Example:
         plankton demo plankton-demo
     """,
-    commands=[demo, make_tfrecords, train, evaluate, predict, measure, submit, export, info],
+    commands=[demo, validate, make_tfrecords, train, evaluate, predict, measure, submit, export, info],
 )

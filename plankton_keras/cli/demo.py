@@ -28,15 +28,17 @@ def demo(folder, flags):
 
     scans = folder / "scans"
     output.say(f"Drawing synthetic scans into {scans}", flags.quiet)
-    write_scans(scans, **SCANS)
+    paths = write_scans(scans, **SCANS)
+    _write_samples(scans / "samples.csv", paths)
     for command, proof in commands(folder):
         output.say(f"\n$ {shlex.join(['plankton', *command])}", flags.quiet)
-        if proof.is_file() and command[0] != "predict":
+        if proof and proof.is_file() and command[0] != "predict":
             output.say("  done already", flags.quiet)
             continue
         # A step that was cut is completed where it can be, and done again where it cannot.
-        again = {"make-tfrecords": ["--resume"], "train": ["--resume"], "evaluate": ["--overwrite"]}.get(command[0], [])
-        words = [*command, *(again if Path(command[command.index("--out") + 1]).exists() else [])]
+        again = {"make-tfrecords": "--resume", "train": "--resume", "evaluate": "--overwrite", "measure": "--overwrite"}
+        cut = "--out" in command and Path(command[command.index("--out") + 1]).exists()
+        words = [*command, *([again[command[0]]] if cut and command[0] in again else [])]
         click.get_current_context().parent.command.main(args=words, standalone_mode=False)
     scores = read_json(folder / "evaluation" / "metrics.json", f"delete {folder} and run the demo again.")
     plain = scores["baselines"]["threshold"]["pixel"]["f1"]
@@ -45,13 +47,24 @@ def demo(folder, flags):
         f"\nF1 of living pixels on the test scan: {scores['pixel']['f1']:.3f} (a plain threshold has {plain:.3f})\n"
         f"Read the report: {folder / 'evaluation' / 'report.html'}\n"
         f"Look at the outlines: {overlay}\n"
+        f"Read what lives there: {folder / 'measures'} (made-up volumes of water)\n"
         f"Look at the training: tensorboard --logdir {folder / 'run' / 'logs'}\n"
         "With scans of your own: plankton make-tfrecords SCANS --out tfrecords/NAME"
     )
 
 
+def _write_samples(path, scans):
+    """Writes what would be known of the water: each scan is a quarter of what a net filtered from 10 cubic metres."""
+    from plankton_keras.files import whole_file
+    from plankton_keras.pairs import stem_of
+
+    rows = [f"{stem_of(scan)},{stem_of(scan)},4,10,0,50" for scan in scans]
+    with whole_file(path) as partial:
+        partial.write_text("\n".join(["sample,scan,sub_part,volume_m3,depth_min_m,depth_max_m", *rows, ""]))
+
+
 def commands(folder):
-    """Lists the commands of the demo, each with the file that proves it done.
+    """Lists the commands of the demo, each with the file that proves it done; validate writes none.
 
     Args:
         folder: The demo's folder, a `pathlib.Path`.
@@ -62,17 +75,23 @@ def commands(folder):
     Example:
 
     >>> [words[0] for words, _ in commands(Path("demo"))]
-    ['make-tfrecords', 'train', 'evaluate', 'predict', 'export']
+    ['validate', 'make-tfrecords', 'train', 'evaluate', 'predict', 'measure', 'export']
     """
     scans, records, run = (str(folder / name) for name in ("scans", "records", "run"))
     evaluation, predictions, exported = (str(folder / name) for name in ("evaluation", "predictions", "export"))
+    measures, samples = str(folder / "measures"), str(folder / "scans" / "samples.csv")
     return [
+        (["validate", scans], None),
         (["make-tfrecords", scans, "--out", records, "--patch-size", "512"], folder / "records" / "manifest.json"),
         (["train", records, "--out", run, "--preset", "quick"], folder / "run" / "metrics.json"),
         (["evaluate", run, scans, "--split", "test", "--out", evaluation], folder / "evaluation" / "metrics.json"),
         (
             ["predict", run, str(folder / "scans" / "test"), "--out", predictions],
             folder / "predictions" / "prediction.json",
+        ),
+        (
+            ["measure", predictions, "--out", measures, "--metadata", samples, "--dpi", "2400"],
+            folder / "measures" / "measure.json",
         ),
         (["export", run, "--out", exported], folder / "export" / "export.json"),
     ]

@@ -1,0 +1,281 @@
+"""Checks of scans and masks: every file is read whole, and every problem is a finding.
+
+Limits are those of ZooProcess and of the field's quality control (ZQC) where they have one; others are marks at which a
+person should look.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from plankton_keras.findings import ERROR, WARNING, Finding, found_by
+from plankton_keras.leaks import equal_files
+from plankton_keras.pairs import survey
+from plankton_keras.sample_tables import read_samples
+from plankton_keras.samples import SAMPLES, listed, read_table
+from plankton_keras.scans import BAND, check_ids, open_mask, open_scan
+from plankton_keras.taxa import find_taxa, read_taxa
+from plankton_keras.tiles import Window
+
+# Darker than this share of the ground is an object, as for candidates.
+DARK = 0.95
+# ZooProcess calls a background bad where more than a quarter of the scan is dark.
+MOST_DARK = 0.25
+# A scan on which fewer pixels than this share are dark holds nothing.
+LEAST_DARK = 1e-6
+# Share of the pixels that may be quite black or quite white; a ground that is white hides thin animals.
+MOST_CLIPPED = 0.5
+# Gray levels that the ground of a scan may differ from that of the others.
+DRIFT = 12
+# A mask with more ids than this holds gray levels or numbers of objects rather than taxa.
+MOST_IDS = 1000
+COPY = "copy the file again from where it came."
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen of a scan.
+
+    Attributes:
+        stem: Its name.
+        ground: Gray level of the ground, 0..255: the median.
+        dark: Share of pixels darker than `DARK` of it.
+        black: Share of pixels at gray level 0.
+        white: Share of pixels at gray level 255.
+        dpi: Resolution as the file says, or None.
+        pixels: Number of pixels.
+        inside: Mean gray level of the pixels of the mask's objects; None without a mask, or without an object.
+    """
+
+    stem: str
+    ground: int
+    dark: float
+    black: float
+    white: float
+    dpi: float | None
+    pixels: int
+    inside: float | None = None
+
+
+def check_scans(folder, masks=None, progress=None):
+    """Checks a folder of scans, with or without masks.
+
+    Args:
+        folder: As in `pairs.find_pairs`.
+        masks: As in `pairs.find_pairs`.
+        progress: Called with `(scans done, scans in all, stem)`, or None.
+
+    Returns:
+        A list of `findings.Finding`; empty if all is well.
+
+    Raises:
+        InputError: If a folder does not exist.
+    """
+    pairs, problems = survey(folder, masks)
+    findings = [Finding.of("names", each) for each in problems]
+    if any(pair.mask for pair in pairs):
+        findings += [_lonely(pair) for pair in pairs if not pair.mask]
+    table = find_taxa(folder)
+    taxa, bad = found_by("taxa.csv", read_taxa, table) if table else (None, [])
+    findings += bad
+    looks = []
+    for done, pair in enumerate(pairs):
+        look, found = check_pair(pair, None if taxa is None else {taxon.id for taxon in taxa})
+        findings += found
+        looks += [look] if look else []
+        if progress:
+            progress(done + 1, len(pairs), pair.stem)
+    if (samples := Path(folder) / SAMPLES).is_file():
+        findings += _samples(samples, [pair.stem for pair in pairs])
+    return findings + between(looks) + _twins(pairs) + _disk(folder, looks)
+
+
+def check_pair(pair, known=None):
+    """Checks a scan and its mask.
+
+    Args:
+        pair: A `pairs.ScanPair`.
+        known: Set of the ids that taxa.csv has, or None without one.
+
+    Returns:
+        `(look, findings)`: `Looked`, None if the scan cannot be read; and a list of `findings.Finding`.
+    """
+    scan, bad_scan = found_by("files", open_scan, pair.scan)
+    mask, bad_mask = found_by("files", open_mask, pair.mask) if pair.mask else (None, [])
+    findings = bad_scan + bad_mask
+    try:
+        if scan and mask and (scan.height, scan.width) != (mask.height, mask.width):
+            findings.append(_sizes(pair, scan, mask))
+            mask.close()
+            mask = None
+        look, unreadable = found_by("files", _look, scan, mask) if scan else (None, [])
+        findings += unreadable + (doubts(look, pair.scan) if look else [])
+        ids, unreadable = found_by("files", mask.ids) if mask else (None, [])
+        return look, findings + unreadable + (_ids(ids, pair.mask, known) if ids else []) + _inside(look, pair)
+    finally:
+        for opened in filter(None, (scan, mask)):
+            opened.close()
+
+
+def _look(scan, mask):
+    """Reads a scan once, by bands of rows."""
+    counts, inside = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for top in range(0, scan.height, BAND):
+        window = Window(top, 0, min(BAND, scan.height - top), scan.width)
+        gray = scan.read(window)
+        counts += np.bincount(gray.ravel(), minlength=256)
+        if mask:
+            inside += np.bincount(gray[mask.read(window) > 0], minlength=256)
+    total, levels = int(counts.sum()), np.arange(256)
+    ground = int(np.searchsorted(np.cumsum(counts), (total + 1) // 2))
+    return Looked(
+        stem=scan.stem,
+        ground=ground,
+        dark=float(counts[levels < DARK * ground].sum() / total),
+        black=float(counts[0] / total),
+        white=float(counts[255] / total),
+        dpi=scan.dpi,
+        pixels=total,
+        inside=float(inside @ levels / inside.sum()) if inside.any() else None,
+    )
+
+
+def doubts(look, path):
+    """Names what is doubtful about the gray levels of one scan.
+
+    Args:
+        look: `Looked`.
+        path: The scan's file, for the messages.
+
+    Returns:
+        A list of `findings.Finding`.
+
+    Example:
+
+    >>> look = Looked("a", ground=220, dark=0.4, black=0.0, white=0.0, dpi=2400.0, pixels=100)
+    >>> [finding.what for finding in doubts(look, "a_scan.tif")]
+    ['40.0 % of a_scan.tif is darker than its ground of gray level 220.']
+    """
+    clipped = max(look.black, look.white)
+    level = 255 if look.white == clipped else 0
+    said = []
+    if clipped == 1 or look.dark < LEAST_DARK:
+        said.append((f"{path} holds nothing: gray level {look.ground} everywhere, or nearly.", "animals.", COPY))
+    elif clipped > MOST_CLIPPED:
+        what = f"{100 * clipped:.1f} % of {path} has the gray level {level}."
+        said.append((what, "a ground that is neither black nor white.", "scan it again with the exposure locked."))
+    elif look.dark > MOST_DARK:
+        what = f"{100 * look.dark:.1f} % of {path} is darker than its ground of gray level {look.ground}."
+        said.append((what, f"at most {100 * MOST_DARK:.0f} %, as ZooProcess has it.", "check the background."))
+    return [Finding("gray levels", WARNING, *words) for words in said]
+
+
+def between(looks):
+    """Names scans that differ from the others, and those of which no resolution is known.
+
+    Args:
+        looks: List of `Looked`.
+
+    Returns:
+        A list of `findings.Finding`.
+    """
+    if not looks:
+        return []
+    findings, usual = [], median(look.ground for look in looks)
+    for look in looks:
+        if abs(look.ground - usual) > DRIFT:
+            what = f"The ground of {look.stem} has gray level {look.ground}, that of the scans {usual:g} as a median."
+            fix = "check lamp, cleanness and exposure of that day."
+            findings.append(Finding("gray levels", WARNING, what, f"a difference of at most {DRIFT}.", fix))
+    unsized = [look.stem for look in looks if not look.dpi]
+    if unsized:
+        words = f"There is no resolution in {listed(unsized)}.", "dots per inch in the file.", "give measure --dpi."
+        findings.append(Finding("resolution", WARNING, *words))
+    known = sorted({look.dpi for look in looks if look.dpi})
+    if known and known[-1] > 1.01 * known[0]:
+        what = f"The scans have resolutions from {known[0]:g} to {known[-1]:g} dpi."
+        fix = "train and predict scans of each resolution apart."
+        findings.append(Finding("resolution", WARNING, what, "one resolution.", fix))
+    return findings
+
+
+def _lonely(pair):
+    fix = "add the mask, or move the scan elsewhere."
+    return Finding("names", ERROR, f"{pair.scan} has no mask.", f"a mask {pair.stem}_mask.EXT beside it.", fix)
+
+
+def _sizes(pair, scan, mask):
+    return Finding(
+        "sizes",
+        ERROR,
+        f"{pair.scan} has {scan.width} x {scan.height} pixels, but {pair.mask} has {mask.width} x {mask.height}.",
+        "a mask of the scan's size.",
+        "check which mask belongs to the scan.",
+    )
+
+
+def _ids(ids, path, known):
+    """Checks the ids of a mask: their bytes, whether taxa.csv has them, and whether they are taxa at all."""
+    swapped = found_by("masks", check_ids, ids, path)[1]
+    if swapped:
+        return swapped
+    others, findings = sorted(set(ids) - {0}), []
+    unknown = [each for each in others if known is not None and each not in known]
+    if unknown:
+        more = f" and {len(unknown) - 5} others" if unknown[5:] else ""
+        what = f"{path} holds ids that taxa.csv does not have: {', '.join(map(str, unknown[:5]))}{more}."
+        findings.append(Finding("masks", ERROR, what, "a line id,name,living of each.", "add them to taxa.csv."))
+    if not others:
+        words = f"{path} holds no object.", "animals.", "check that the mask was saved whole."
+        findings.append(Finding("masks", WARNING, *words))
+    elif 0 not in ids:
+        words = f"{path} holds no ground: no pixel is 0.", "0 where there is no object.", "check the mask's values."
+        findings.append(Finding("masks", WARNING, *words))
+    if known is None and len(others) > MOST_IDS:
+        words = f"{path} holds {len(others)} ids.", "ids of taxa.", "write ids of taxa instead of numbers of objects."
+        findings.append(Finding("masks", WARNING, *words))
+    return findings
+
+
+def _inside(look, pair):
+    """Checks that the mask lies on what is dark; one that is mirrored, shifted or of another scan does not."""
+    if not look or look.inside is None or look.inside < look.ground:
+        return []
+    what = (
+        f"The objects of {pair.mask} are not darker than the ground of the scan: {look.inside:.0f} and {look.ground}."
+    )
+    return [Finding("masks", ERROR, what, "dark animals on a light ground.", "check that the mask belongs there.")]
+
+
+def _twins(pairs):
+    """Names scans of equal bytes; in two splits they make every score too good."""
+    apart, beside = equal_files([(pair.split or "the folder", pair.scan) for pair in pairs])
+    return [
+        Finding("names", severity, f"{one} and {other} are the same scan.", "each scan once.", "remove one of the two.")
+        for severity, places in ((ERROR, apart), (WARNING, beside))
+        for one, other in places
+    ]
+
+
+def _samples(path, stems):
+    """Checks samples.csv; one that only says which scans belong together says nothing of water, and need not."""
+    table, findings = found_by("samples.csv", read_table, path)
+    if not table or "volume_m3" not in table[0]:
+        return findings
+    read, findings = found_by("samples.csv", read_samples, path, stems)
+    fix = f"complete {path} if that is wanted."
+    return findings + [
+        Finding("samples.csv", WARNING, text, "nothing, if so be it.", fix) for text in (read or ((), ()))[1]
+    ]
+
+
+def _disk(folder, looks):
+    """Checks that records of the scans, a byte a pixel at most, would find room."""
+    needed, free = sum(look.pixels for look in looks), shutil.disk_usage(folder).free
+    if free > needed:
+        return []
+    what = f"The disk of {folder} has {free / 1e9:.1f} GB left."
+    return [Finding("disk", WARNING, what, f"{needed / 1e9:.1f} GB for records of these scans.", "make room.")]
