@@ -175,7 +175,7 @@ def _run(path):
         "path": str(run.folder),
         "model": config.model,
         "classes": provenance["classes"],
-        **({"threshold": run.read_thresholds()["foreground"]} if run.thresholds.is_file() else {}),
+        **({} if run.classifies_vignettes() else {"threshold": run.read_thresholds()["foreground"]}),
         "val": read_json(run.metrics, REWRITE)["val"],
         "records": provenance["records"],
         "created": provenance["created"],

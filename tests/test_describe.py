@@ -1,0 +1,35 @@
+"""describe: what a path is."""
+
+import json
+
+import pytest
+
+from plankton_keras.describe import describe
+
+
+@pytest.mark.parametrize(
+    ("model", "thresholds", "threshold"),
+    [
+        ("unet", {"foreground": 0.4, "temperature": 1.1}, {"threshold": 0.4}),
+        ("mobilenet_075", {"temperature": 1.1}, {}),
+    ],
+)
+def test_runs_of_vignettes_have_no_threshold_of_pixels(tmp_path, model, thresholds, threshold):
+    for name, content in {
+        "config": {"model": model},
+        "metrics": {"val": {"f1": 0.5}},
+        "thresholds": thresholds,
+        "provenance": {"classes": ["a", "b"], "records": "r", "created": "today"},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    found = describe(tmp_path)
+    assert (found["kind"], found["classes"], found["val"]) == ("run", ["a", "b"], {"f1": 0.5})
+    assert {name: found[name] for name in ("threshold",) if name in found} == threshold
+
+
+def test_runs_that_did_not_end_say_how_to_go_on(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert (
+        describe(tmp_path)["next"]
+        == f"plankton train RECORDS --out {tmp_path} --config {tmp_path}/config.json --resume"
+    )
