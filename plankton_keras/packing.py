@@ -1,7 +1,11 @@
 """Measured objects as EcoTaxa takes them: what of a sample, a fraction and a run goes into which column."""
 
+from pathlib import Path
+
 from plankton_keras.ecotaxa.package import PackageObject
+from plankton_keras.images import pixel_mm
 from plankton_keras.naming import UNCLASSIFIED
+from plankton_keras.runs import now, versions
 from plankton_keras.vignette_pictures import vignette
 
 
@@ -14,7 +18,7 @@ def parents_of(stem, sample, known):
     Args:
         stem: Stem of the scan.
         sample: Its `sample_tables.Sample`, or None where nothing is known.
-        known: `process_*` columns by name without prefix: software, model, threshold, resolution.
+        known: What `process_of` gave.
 
     Returns:
         `(ids, parents)`: the names of sample, acquisition and process, and what `ecotaxa.package.write_packages` takes.
@@ -28,6 +32,31 @@ def parents_of(stem, sample, known):
         columns = _of_sample(sample), _of_fraction(part, sample)
     kinds = ("sample", "acq", "process")
     return ids, {kind: {each: values} for kind, each, values in zip(kinds, ids, (*columns, known), strict=True)}
+
+
+def process_of(content, dpi=None):
+    """Gives the `process_*` columns: what made the objects.
+
+    Args:
+        content: Dictionary of prediction.json.
+        dpi: Resolution of the scan, or None.
+
+    Returns:
+        Values by name without prefix, for `parents_of`.
+    """
+    date, time = now().split("+")[0].split("T")
+    return {
+        "date": date.replace("-", ""),
+        "time": time.replace(":", ""),
+        "software": f"plankton_keras_{versions()['plankton_keras']}",
+        "img_resolution": dpi,
+        # Gray levels are those above the ground around each object, not above a scan without animals.
+        "img_background_img": "local_ground",
+        "particle_pixel_size_mm": pixel_mm(dpi),
+        "model": Path(content["model"]).name,
+        "model_sha256": content["model_sha256"],
+        "model_threshold": content["threshold"],
+    }
 
 
 def _of_sample(sample):

@@ -15,10 +15,9 @@ from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json
 from plankton_keras.images import pixel_mm
 from plankton_keras.measuring import measure_scan
-from plankton_keras.packing import package_object, parents_of
+from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.pairs import find_scans
 from plankton_keras.reporting import ABUNDANCE, OBJECTS, SLOPES, SPECTRA, MeasuredScan, write_reports
-from plankton_keras.runs import now, versions
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.sample_vignettes import keep
 from plankton_keras.scans import open_scan, stem_of
@@ -161,7 +160,7 @@ def _measure_scan(folder, stem, content, context, out):
     named = context.naming([each.alone for each in objects]) if context.naming and objects else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
-    ids, parents = parents_of(stem, sample, _process(content, dpi))
+    ids, parents = parents_of(stem, sample, process_of(content, dpi))
     packed = (package_object(each, ids, sample, side) for each in objects)
     packages = write_packages(out, stem, packed, parents)
     head = {"sample": sample.sample if sample else None}
@@ -174,21 +173,6 @@ def _measure_scan(folder, stem, content, context, out):
 
 def _row(each):
     return {"scan": each.scan, "label": each.label, "taxon": each.taxon, "score": each.score, "cut_by_edge": each.cut}
-
-
-def _process(content, dpi):
-    """Gives the `process_*` columns: what made the objects."""
-    date, time = now().split("+")[0].split("T")
-    return {
-        "date": date.replace("-", ""),
-        "time": time.replace(":", ""),
-        "software": f"plankton_keras_{versions()['plankton_keras']}",
-        "img_resolution": dpi,
-        "particle_pixel_size_mm": pixel_mm(dpi),
-        "model": Path(content["model"]).name,
-        "model_sha256": content["model_sha256"],
-        "model_threshold": content["threshold"],
-    }
 
 
 def _objects(parts, living):

@@ -42,6 +42,13 @@ def test_links_to_files_hold(path):
         assert (path.parent / target).exists(), target
 
 
+def test_the_tests_that_guards_name_exist():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "guards.md").read_text())
+    assert len(named) > 20
+    lost = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()]
+    assert lost == []
+
+
 def test_the_record_format_is_described_field_by_field():
     page = (ROOT / "tfrecords" / "README.md").read_text()
     assert f"version {schema.FORMAT_VERSION}" in page.splitlines()[0]

@@ -1,6 +1,6 @@
 """packing: what is known of a sample, in EcoTaxa's columns."""
 
-from plankton_keras.packing import parents_of
+from plankton_keras.packing import parents_of, process_of
 from plankton_keras.sample_tables import Fraction, Sample
 
 PART = Fraction(scan="rg1", fraction="d1", sieve_min_um=1000, sub_part=4, sub_method="motoda")
@@ -39,3 +39,10 @@ def test_a_scan_of_which_nothing_is_known_is_its_own_sample():
     ids, parents = parents_of("rg1", None, {})
     assert ids == ("rg1", "tot_rg1", "plankton_rg1")
     assert parents == {"sample": {"rg1": {}}, "acq": {"tot_rg1": {}}, "process": {"plankton_rg1": {}}}
+
+
+def test_the_package_says_what_the_background_was():
+    known = process_of({"model": "runs/unet", "model_sha256": "abc", "threshold": 0.4}, dpi=2400)
+    assert known["img_background_img"] == "local_ground"
+    assert (known["img_resolution"], round(known["particle_pixel_size_mm"], 7)) == (2400, 0.0105833)
+    assert (known["model"], known["model_sha256"], known["model_threshold"]) == ("unet", "abc", 0.4)
