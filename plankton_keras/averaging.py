@@ -19,7 +19,7 @@ def over_turns(model):
         One of the same kind.
     """
     if hasattr(model, "classify"):
-        return replace(model, classify=_classified_from_all_sides(model.classify))
+        return replace(model, classify=_classified_from_all_sides(model.classify), confusion=None)
     return replace(model, probabilities=_seen_from_all_sides(model.probabilities))
 
 
@@ -92,7 +92,7 @@ def over_models(models):
         "source": " and ".join(model.source for model in models),
     }
     if hasattr(first, "classify"):
-        return replace(first, classify=_mean_of([model.classify for model in models]), **known)
+        return replace(first, classify=_mean_of([model.classify for model in models]), confusion=None, **known)
     return replace(
         first,
         probabilities=_mean_of([model.probabilities for model in models]),

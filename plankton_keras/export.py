@@ -167,7 +167,7 @@ def describe(run, difference):
         "format_version": FORMAT_VERSION,
         "model": run.read_config().model,
         "classes": provenance["classes"],
-        **(_of_vignettes(provenance) if run.classifies_vignettes() else _of_patches(run, provenance)),
+        **(_of_vignettes(run, provenance) if run.classifies_vignettes() else _of_patches(run, provenance)),
         "target": provenance["target"],
         "training_scans": provenance["training_scans"],
         "validation_scans": provenance.get("validation_scans", {}),
@@ -200,12 +200,13 @@ def _of_patches(run, provenance):
     }
 
 
-def _of_vignettes(provenance):
+def _of_vignettes(run, provenance):
     """Gathers what only a classifier of vignettes has."""
     size = provenance["vignette_size"]
     return {
         "vignette_size": size,
         "training_vignettes": provenance.get("training_vignettes", ""),
+        "confusion": run.confusion(),
         "input": {
             "image": f"uint8 (N, {size}, {size}, 1), padded to a square with the ground at 255, then scaled",
             "side": "float32 (N, 1), the longer side of the object in pixels before that",

@@ -93,6 +93,8 @@ class Classifier:
         training_scans: Stem by SHA-256 of the scans whose candidates it was trained on.
         training_vignettes: `leaks.vignette_digests` of the labelled vignettes that it was trained on; none of runs from
             before these were noted.
+        confusion: int64 `(classes, classes)`, vignettes of validation, rows true, columns predicted; None of averages
+            and of older runs.
     """
 
     classify: Callable
@@ -104,6 +106,7 @@ class Classifier:
     source: str
     training_scans: dict = field(default_factory=dict)
     training_vignettes: frozenset = frozenset()
+    confusion: np.ndarray | None = None
 
 
 def load_predictor(path):
@@ -247,7 +250,7 @@ def load_classifier(path):
         )
     run = Run(path)
     if run.config.is_file():
-        known, digest = run.open().read_provenance(), run.digest()
+        known, digest = {**run.open().read_provenance(), "confusion": run.confusion()}, run.digest()
         classify = _classify_with(tempered(_load(run.model), run.temperature()))
     else:
         folder, known = _open_export(path)
@@ -255,6 +258,7 @@ def load_classifier(path):
             _signature(folder, "serving_default", len(known["classes"])),
             sha256(folder / "saved_model.pb"),
         )
+    confusion = known.get("confusion")
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
@@ -265,6 +269,7 @@ def load_classifier(path):
         source=str(path),
         training_scans=known["training_scans"],
         training_vignettes=frozenset(known.get("training_vignettes", "").split()),
+        confusion=confusion and np.array(confusion["counts"]),
     )
 
 

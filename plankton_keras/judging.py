@@ -149,7 +149,7 @@ def _score(seen, weights):
 
 
 def calibrate(run, records, manifest):
-    """Finds the temperature of a trained classifier of vignettes on its validation vignettes, and writes it.
+    """Finds on its validation vignettes what a trained classifier's temperature is and what it takes for what.
 
     Args:
         run: The `runs.Run`; its best model is there.
@@ -157,13 +157,20 @@ def calibrate(run, records, manifest):
         manifest: Its manifest.
 
     Returns:
-        The dictionary of thresholds.json: `temperature`.
+        The dictionary of thresholds.json, which it writes: `temperature`; and `confusion`, with the names of its
+        `classes` in order and their `counts`, numbers of vignettes, rows true, columns predicted.
     """
     images, sides, labels = read_vignettes(records, manifest, "val")
     model = keras.saving.load_model(run.model, compile=False)
     logits = model.predict({"image": images, "side": sides}, batch_size=BATCH, verbose=0)
-    found = {"temperature": fit_temperature(logits.astype(np.float64), labels)}
-    write_json(run.thresholds, {**found, "chosen_by": "likelihood on the validation vignettes"})
+    count = len(manifest.classes)
+    counts = np.bincount(count * labels + logits.argmax(axis=1), minlength=count**2).reshape(count, count)
+    found = {
+        "temperature": fit_temperature(logits.astype(np.float64), labels),
+        "chosen_by": "likelihood on the validation vignettes",
+        "confusion": {"classes": list(manifest.classes), "counts": counts.tolist()},
+    }
+    write_json(run.thresholds, found)
     return found
 
 

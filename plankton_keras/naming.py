@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plankton_keras.errors import ArtefactError
 from plankton_keras.vignettes import squared
 
 # What an object is called whose class is not sure enough.
@@ -62,3 +63,25 @@ def name_objects(classifier, vignettes, confidence=0.0):
     alive = tuple(bool(living[name]) for name in classifier.classes)
     # What nobody can name was still taken for living by the segmentation.
     return Named((*classifier.classes, UNCLASSIFIED), (*alive, True), chances, taxa)
+
+
+def known_confusion(classifier):
+    """Gives what a classifier took for what on validation, which is what counts can be adjusted by.
+
+    Args:
+        classifier: An `inference.Classifier`.
+
+    Returns:
+        int `(classes, classes)`, vignettes, rows true, columns predicted; `unclassified` is none of them.
+
+    Raises:
+        ArtefactError: If that was not noted when it was trained.
+    """
+    if classifier.confusion is None:
+        raise ArtefactError(
+            f"{classifier.source} does not say which classes it confuses: its run is older than --adjust.",
+            "a run of vignettes whose thresholds.json has a confusion, or its export.",
+            "plankton train RECORDS --out RUN --config RUN/config.json --resume adds it, without training anew; "
+            "then export again.",
+        )
+    return classifier.confusion

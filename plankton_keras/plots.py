@@ -110,7 +110,11 @@ def plot_abundance(stem, rows, title):
             axes.scatter(
                 *zip(*expected, strict=True), marker="|", s=90, color="black", zorder=4, label="by probabilities"
             )
-            figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        adjusted = [(place, row) for place, row in enumerate(shown) if row["adjusted"] is not None]
+        if adjusted:
+            highs += _draw_adjusted(axes, adjusted, lowest)
+        if expected or adjusted:
+            figure.legend(loc="outside lower center", ncols=3, frameon=False)
         axes.set_yticks(places, labels)
         axes.set(xscale="log", xlabel="abundance (ind m⁻³), 95 % interval")
         axes.set_title(_plain(title), wrap=True)
@@ -120,6 +124,19 @@ def plot_abundance(stem, rows, title):
             axes.set_ylabel(f"{left_out} rarer taxa are not shown")
         axes.set_ylim(-0.7, len(shown) - 0.3)
         return _save(figure, stem)
+
+
+def _draw_adjusted(axes, rows, lowest):
+    """Draws adjusted numbers below the raw ones; gives their upper ends."""
+    below, rows = zip(*((place - 0.25, row) for place, row in rows), strict=True)
+    highs = [row["adjusted_high"] for row in rows]
+    lows = [max(row["adjusted_low"], lowest) for row in rows]
+    axes.hlines(below, lows, highs, RED, linewidth=1, label="adjusted for confusion")
+    # What is adjusted to nothing has no place on this axis.
+    seen = [(row["adjusted"], place) for place, row in zip(below, rows, strict=True) if row["adjusted"] >= lowest]
+    if seen:
+        axes.scatter(*zip(*seen, strict=True), s=16, color=RED, zorder=3)
+    return highs
 
 
 def _label(name):

@@ -124,6 +124,10 @@ class Run:
         """Gives what the model's logits are divided by for probabilities that are what they say; 1 of older runs."""
         return self.read_thresholds().get("temperature", 1.0) if self.thresholds.is_file() else 1.0
 
+    def confusion(self):
+        """Gives what `judging.calibrate` counted of a classifier of vignettes; None of older runs."""
+        return self.read_thresholds().get("confusion") if self.thresholds.is_file() else None
+
     def looks(self):
         """Gives what `shift.unlike` compares scans with: `shift.look` at the training scans, and the confidences."""
         confidences = [{"confidence": value} for value in self.read_thresholds().get("confidences", ())]

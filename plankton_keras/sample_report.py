@@ -75,15 +75,18 @@ def write_sample_report(path, content):
 def _view(content):
     """Gives what the template shows."""
     abundance = _abundance(content)
+    # Where counts are adjusted, a taxon of which nothing bears the name may be there.
+    present = [row for row in abundance if row["objects"] or row.get("adjusted", 0) > 0]
     return {
         "kind": "Scan" if content.sample is None else "Sample",
         "name": content.name,
         "facts": _facts(content),
         "flags": flags(content.sample, content.scans, content.objects, content.taxa),
         "lead": next((row for row in abundance if row["name"] == TOTAL), None),
-        "present": [row for row in abundance if row["objects"]],
-        "absent": [row for row in abundance if not row["objects"]],
+        "present": present,
+        "absent": [row for row in abundance if row not in present],
         "expected": any("expected" in row for row in abundance),
+        "adjusted": any("adjusted" in row for row in abundance),
         "counts": [] if abundance else _counts(content),
         "volumes": _volumes(content),
         "spectra": _spectra(content),

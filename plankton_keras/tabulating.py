@@ -39,6 +39,7 @@ class Context:
         dpi: Resolution of scans that do not say theirs, or None.
         legacy: As for `measures.zooprocess.measure`.
         naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
+        confusion: What `naming.known_confusion` gave, to adjust abundance by, or None.
         notes: What the user should know, in words.
     """
 
@@ -47,6 +48,7 @@ class Context:
     dpi: float | None = None
     legacy: bool = False
     naming: Callable | None = None
+    confusion: np.ndarray | None = None
     notes: tuple = ()
 
     @classmethod
@@ -57,7 +59,7 @@ class Context:
             content: What `read_predictions` gave.
             metadata: Path of samples.csv, or folder of ZooProcess' metadata; or None.
             scans: Folder of the scans, if they moved; or None.
-            settings: As in the class: dpi, legacy, naming.
+            settings: As in the class: dpi, legacy, naming, confusion.
 
         Raises:
             InputError: If metadata or scans are bad, or do not fit.
@@ -144,10 +146,20 @@ def _tables(measured, content, context):
     if counted:
         samples = [each for each in context.samples if each.volume_m3]
         objects = _objects(counted, content["living"])
-        tables[ABUNDANCE] = abundances(objects, samples)
+        tables[ABUNDANCE] = abundances(objects, samples, context.confusion)
+        notes += _adjusting(context.confusion, objects.names)
         if objects.volumes is not None:
             tables[SPECTRA], tables[SLOPES] = spectra(objects, samples)
     return tables, notes
+
+
+def _adjusting(confusion, names):
+    """Words what abundance was adjusted by."""
+    if confusion is None:
+        return []
+    said = f"Adjusted for confusion as of {confusion.sum()} vignettes of validation, beside the raw numbers."
+    unknown = [name for name, row in zip(names, confusion, strict=False) if not row.any()]
+    return [said, f"Of {', '.join(unknown)} there was none: taken as never confused."] if unknown else [said]
 
 
 def _measure_scan(folder, stem, content, context, out):

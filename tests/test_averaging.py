@@ -122,3 +122,10 @@ def test_models_of_other_tasks_are_refused(models):
         "Expected: models of one task.\n"
         "Fix: give those that were trained on the same records."
     )
+
+
+def test_what_one_model_confuses_says_nothing_of_averages():
+    one = classifier(judges(0.2), confusion=np.eye(2))
+    assert over_models([one]).confusion is not None
+    assert over_models([one, one]).confusion is None
+    assert over_turns(one).confusion is None

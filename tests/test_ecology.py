@@ -210,6 +210,61 @@ def test_adjusted_abundances_stand_beside_the_raw_ones():
     assert picked(rows, "copepod", "biovolume", "plain")["adjusted"] is None
 
 
+def test_objects_of_no_class_of_the_matrix_count_as_the_likeliest_of_its_classes():
+    # The last name is that of objects that nobody could name surely, two thirds of the copepods.
+    names, living = (*NAMES, "unclassified"), (*LIVING, True)
+    chances = np.tile([[0.5, 0.3, 0.2, 0.0]], (30, 1))
+    found = Objects(np.array(["a"] * 30), np.array([3] * 20 + [0] * 10), names, living, None, chances)
+    rows = abundances(found, [sample(("a", 1), volume_m3=1)], np.diag([50, 60, 70]))
+    assert (picked(rows, "copepod")["value"], picked(rows, "unclassified")["value"]) == (10, 20)
+    assert picked(rows, "copepod")["adjusted"] == picked(rows, TOTAL)["adjusted"] == pytest.approx(30)
+    keys = ("adjusted", "adjusted_low", "adjusted_high")
+    assert [picked(rows, "unclassified")[key] for key in keys] == [None] * 3
+
+
+def test_of_what_was_not_called_up_to_as_many_could_be_there_as_were_missed():
+    # Half of the jellies are called copepods.
+    confusion = np.array([[9000, 0, 0], [5000, 5000, 0], [0, 0, 9000]])
+    rows = abundances(objects("a" * 50, [0] * 50), [sample(("a", 4), volume_m3=4)], confusion)
+    jelly = picked(rows, "jelly")
+    assert (jelly["adjusted"], jelly["adjusted_low"]) == (0, 0)
+    assert jelly["adjusted_high"] == pytest.approx(2 * 3.689, rel=0.05)
+
+
+def test_a_matrix_of_few_vignettes_is_no_sure_knowledge():
+    def width(vignettes):
+        found = objects("a" * 400, [0] * 200 + [2] * 200)
+        row = picked(abundances(found, [sample(("a", 1), volume_m3=1)], np.diag([vignettes] * 3)), "copepod")
+        assert row["adjusted"] == pytest.approx(200)
+        return row["adjusted_high"] - row["adjusted_low"]
+
+    # That all of five vignettes are named rightly does not say that all of 200 animals are.
+    assert width(5) > 1.5 * width(50_000)
+    assert width(50_000) == pytest.approx(2 * 1.96 * math.sqrt(200), rel=0.1)
+
+
+def test_adjusted_numbers_are_nearer_to_the_truth_and_hold_it_in_90_of_100_samples(monkeypatch):
+    """Water of known density, a half of it on the scan, named with errors that another finite set tells of."""
+    monkeypatch.setattr(resampling, "DRAWS", 250)
+    shares, vignettes = np.array([[0.85, 0.05, 0.1], [0.05, 0.9, 0.05], [0.12, 0.03, 0.85]]), (300, 100, 600)
+    truth = dict(zip((*NAMES, TOTAL), (250, 20, 700, 270), strict=True))
+    hits, errors = dict.fromkeys(truth, 0), {name: [] for name in ("value", "adjusted")}
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        confusion = np.stack([generator.multinomial(*each) for each in zip(vignettes, shares, strict=True)])
+        numbers = generator.poisson([truth[name] / 2 for name in NAMES])
+        called = np.concatenate([generator.choice(3, n, p=p) for n, p in zip(numbers, shares, strict=True)])
+        rows = abundances(objects("a" * len(called), called), [sample(("a", 2), volume_m3=1)], confusion)
+        for taxon, true in truth.items():
+            row = picked(rows, taxon)
+            hits[taxon] += row["adjusted_low"] <= true <= row["adjusted_high"]
+            for name, found in errors.items():
+                found.append(abs(row[name] - true))
+    assert {taxon: count for taxon, count in hits.items() if count < 90} == {}
+    raw, mine = (np.reshape(errors[name], (100, 4)).mean(axis=0) for name in ("value", "adjusted"))
+    assert (mine < 0.6 * raw).all()
+
+
 def test_the_truth_lies_in_the_interval_in_90_of_100_samples():
     """Water of known density, split twice, with calibrated probabilities of three taxa."""
     kinds, mix = np.array([[9, 0.3, 0.7], [1, 4, 1], [1, 0.2, 8]]), np.array([0.6, 0.05, 0.35])

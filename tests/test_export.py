@@ -20,6 +20,8 @@ from plankton_keras.runs import Run
 from plankton_keras.taxa import living_target
 from plankton_keras.truths import truths_of_vignettes
 
+CONFUSION = [[5, 1, 0], [0, 0, 0], [2, 0, 7]]
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -52,7 +54,7 @@ def vignette_run(tmp_path_factory):
     build_model(config, 3).save(run.model)
     write_json(run.config, config.to_json())
     write_json(run.metrics, {"val": {}})
-    write_json(run.thresholds, {"temperature": 0.5})
+    write_json(run.thresholds, {"temperature": 0.5, "confusion": {"classes": ["a", "b", "c"], "counts": CONFUSION}})
     target = {"names": ["a", "b", "c"], "living": {"a": True, "b": False, "c": True}, "living_share": 0.75}
     known = {"classes": ["a", "b", "c"], "dpi": None, "target": target, "vignette_size": 32, "training_scans": {}}
     write_json(run.provenance, known)
@@ -182,6 +184,18 @@ def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_
     (request,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     assert b"serving_default" in request
     assert b"side" in request
+
+
+def test_run_and_export_know_what_was_confused_on_validation(vignette_run, tmp_path):
+    export_run(vignette_run, tmp_path)
+    for path in (vignette_run.folder, tmp_path):
+        assert load_classifier(path).confusion.tolist() == CONFUSION
+    metadata = json.loads((tmp_path / "1" / "metadata.json").read_text())
+    assert metadata["confusion"]["classes"] == metadata["classes"]
+    # Exports from before that was noted have no such key.
+    del metadata["confusion"]
+    write_json(tmp_path / "1" / "metadata.json", metadata)
+    assert load_classifier(tmp_path).confusion is None
 
 
 def test_the_encoder_of_a_run_is_written_for_other_trainings(vignette_run, tmp_path):

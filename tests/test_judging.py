@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -119,3 +120,24 @@ def test_probabilities_become_what_they_say(run, tiny_records):
     model.save(run.model)
     assert complete(run, tiny_records, pixels_only=True)["temperature"] < 1
     assert run.temperature() == json.loads(run.thresholds.read_text())["temperature"]
+
+
+def test_validation_tells_what_a_classifier_takes_for_what(monkeypatch, tmp_path):
+    # Of three vignettes of a one is taken for c; of b there is none; of two of c one is taken for a.
+    labels, logits = np.array([0, 0, 0, 2, 2]), np.array([[3, 0, 1], [2, 0, 1], [0, 0, 1], [0, 1, 2], [9, 1, 2]])
+    vignettes = np.zeros((5, 8, 8, 1), np.uint8), np.ones((5, 1), np.float32), labels.astype(np.int32)
+    manifest, model = mock.Mock(classes=("a", "b", "c")), mock.Mock()
+    model.predict.return_value = logits.astype(np.float32)
+    monkeypatch.setattr(judging, "read_vignettes", lambda records, manifest, split: vignettes * (split == "val"))
+    monkeypatch.setattr(keras.saving, "load_model", lambda path, compile: model)
+    found = judging.calibrate(Run(tmp_path), "records", manifest)
+    assert found["confusion"] == {"classes": ["a", "b", "c"], "counts": [[2, 0, 1], [0, 0, 0], [1, 0, 1]]}
+    assert Run(tmp_path).confusion() == found["confusion"]
+    assert Run(tmp_path).temperature() == found["temperature"]
+
+
+@pytest.mark.parametrize("content", [None, {"temperature": 0.5}])
+def test_older_runs_do_not_tell_it(content, tmp_path):
+    if content:
+        (tmp_path / "thresholds.json").write_text(json.dumps(content))
+    assert Run(tmp_path).confusion() is None

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from test_measure import predictions  # noqa: F401
+from test_measure import predictions, run, table  # noqa: F401
 
 from plankton_keras.ecotaxa.lint import lint
 from plankton_keras.inference import Classifier
@@ -87,3 +87,54 @@ def test_taxa_go_into_tables_packages_and_abundance(predictions, tmp_path):  # n
     assert found["detritus", "ind/m3"]["living"] == "False"
     # By the probabilities: 0.9 of the worm, and a tenth of each square, of which two stand for 4 and one for 8.
     assert float(found["Chaetognatha", "ind/m3"]["expected"]) == pytest.approx((0.9 * 4 + 0.1 * 16) / 203.5)
+
+
+# Of five Chaetognatha one is called Calanoida; of detritus validation has none.
+CONFUSION = np.array([[30, 0, 0], [10, 40, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("confidence", [0, 0.6])
+def test_abundance_is_adjusted_for_what_the_classifier_confuses(predictions, tmp_path, monkeypatch, confidence):  # noqa: F811
+    known = classifier(by_shape, confusion=CONFUSION)
+    monkeypatch.setattr("plankton_keras.inference.load_classifier", lambda path: known)
+    words = ("measure", predictions, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--classifier", "runs/taxa")
+    words = (*words, "--confidence", confidence, "--quiet", "--overwrite", "--out", tmp_path / "m")
+    plain = run(*words).stdout
+    (tmp_path / "m" / "abundance.csv").rename(tmp_path / "plain.csv")
+    said = run(*words, "--adjust").stdout
+    notes = (
+        "Adjusted for confusion as of 80 vignettes of validation, beside the raw numbers.\n"
+        "Of detritus there was none: taken as never confused.\n"
+    )
+    assert said.replace(notes, "") == plain != said
+    # Squares are called Calanoida and stand for 4, 4 and 8, the worm is called Chaetognatha and stands for 4, sure
+    # enough or not. Five Chaetognatha would be called so, four rightly and one Calanoida.
+    rows = {(row["taxon"], row["unit"]): row for row in table(tmp_path / "m" / "abundance.csv")}
+    for taxon, animals in {"Calanoida": 15, "Chaetognatha": 5, "detritus": 0, "all living": 20}.items():
+        row = rows[taxon, "ind/m3"]
+        assert float(row["adjusted"]) == pytest.approx(animals / 203.5)
+        assert float(row["adjusted_low"]) <= animals / 203.5 <= float(row["adjusted_high"])
+        assert float(rows[taxon, "ind/m2"]["adjusted"]) == pytest.approx(107 * animals / 203.5)
+        assert rows[taxon, "mm3/m3"]["adjusted"] == ""
+    assert rows["unclassified", "ind/m3"]["adjusted"] == rows["unclassified", "ind/m3"]["adjusted_high"] == ""
+    # What is not adjusted stays as it was.
+    blank = dict.fromkeys(("adjusted", "adjusted_low", "adjusted_high"), "")
+    assert [row | blank for row in table(tmp_path / "m" / "abundance.csv")] == table(tmp_path / "plain.csv")
+    page = (tmp_path / "m" / "report_s.html").read_text()
+    assert "ind/m³ adjusted for confusion" in page
+    assert f"<td>{5 / 203.5:#.4g}</td>" in page
+
+
+def test_counts_are_adjusted_only_by_what_validation_tells(predictions, tmp_path, monkeypatch):  # noqa: F811
+    words = ("measure", predictions, "--out", tmp_path / "m", "--adjust", "--quiet")
+    said = run(*words, code=2).stderr
+    assert said.endswith("Error: --adjust needs --classifier: its validation tells which classes are confused.\n")
+    monkeypatch.setattr("plankton_keras.inference.load_classifier", lambda path: classifier(by_shape))
+    said = run(*words, "--classifier", "runs/taxa", code=4).stderr
+    assert said == (
+        "runs/taxa does not say which classes it confuses: its run is older than --adjust.\n"
+        "Expected: a run of vignettes whose thresholds.json has a confusion, or its export.\n"
+        "Fix: plankton train RECORDS --out RUN --config RUN/config.json --resume adds it, without training anew; "
+        "then export again.\n"
+    )
+    assert not (tmp_path / "m").exists()

@@ -19,10 +19,11 @@ FIT = {"method": "least squares", "slope": -1.0, "low": -1.2, "high": -0.8, "int
 SECOND = {**FIT, "method": "maximum likelihood", "slope": -9.0}
 
 
-def abundance(names=("Copepoda", "Salpida"), expected=None):
+def abundance(names=("Copepoda", "Salpida"), expected=None, adjusted=None):
     for taxon in (*names, "all living"):
         row = {"taxon": taxon, "unit": "ind/m3", "objects": 4, "value": 2.5, "low": 0.0, "high": 5.0}
-        yield row | {"expected": expected}
+        row |= {"expected": expected, "adjusted": adjusted, "adjusted_low": 0.0, "adjusted_high": 60.0}
+        yield row
         yield row | {"unit": "ind/m2", "value": 250.0}
     yield {"taxon": "absent", "unit": "ind/m3", "objects": 0, "value": 0.0, "low": 0.0, "high": 1.0, "expected": None}
 
@@ -32,6 +33,8 @@ PLOTS = {
     "no fit": lambda stem: plot_spectrum(stem, list(spectrum((1, 0, 2))), [{**FIT, "slope": None}], "s"),
     "abundance": lambda stem: plot_abundance(stem, list(abundance()), "s: abundance"),
     "probabilities": lambda stem: plot_abundance(stem, list(abundance(expected=2.0)), "s: abundance"),
+    "adjusted": lambda stem: plot_abundance(stem, list(abundance(expected=2.0, adjusted=1.5)), "s: abundance"),
+    "to nothing": lambda stem: plot_abundance(stem, list(abundance(adjusted=0.0)), "s: abundance"),
 }
 
 
@@ -72,6 +75,16 @@ def test_taxa_that_were_found_are_named_with_their_objects(tmp_path):
     assert "absent" not in words
     assert "by probabilities" not in words
     assert "by probabilities" in texts(PLOTS["probabilities"](tmp_path / "b")[1])
+
+
+@pytest.mark.parametrize(("name", "both"), [("adjusted", True), ("to nothing", False)])
+def test_adjusted_numbers_stand_below_with_their_intervals(tmp_path, name, both):
+    plain, words = texts(PLOTS["abundance"](tmp_path / "a")[1]), texts(PLOTS[name](tmp_path / "b")[1])
+    assert "adjusted for confusion" not in plain
+    assert "<!-- adjusted for confusion -->" in words
+    assert ("by probabilities" in words) == both
+    # Up to 60, which the raw ones do not reach.
+    assert ("{10^{2}}" in plain, "{10^{2}}" in words) == (False, True)
 
 
 def test_of_too_many_taxa_the_rarer_ones_are_counted(tmp_path):

@@ -182,6 +182,10 @@ def test_probabilities_and_adjusted_numbers_have_columns_where_there_are_any(wri
     assert "they lie around the number by probabilities" in text
     assert "3.123" in text
     assert "4.123\n1.100 to 9.100" in text
+    assert "if classes are confused as on the vignettes of validation" in text
+    # Of the salps, of which nothing bears the name, there may be some.
+    assert "without an object" not in text
+    assert "vignettes of validation" not in write(content())
 
 
 def test_without_depths_there_is_no_column_below_a_square_metre(write):

@@ -22,6 +22,7 @@ from plankton_keras.cli import options, output
     show_default=True,
     help="Objects that the classifier is less sure of are unclassified.",
 )
+@click.option("--adjust", is_flag=True, help="Also adjust abundance for what the classifier confused on validation.")
 @click.option("--template", is_flag=True, help="Print a samples.csv to fill in, and do no more.")
 @click.option("--lint", type=options.FOLDER, metavar="PACKAGE", help="Check a package for EcoTaxa, and do no more.")
 @options.flags("overwrite", "json", "quiet")
@@ -47,14 +48,14 @@ def measure(predictions, out, template, lint, flags, **settings):
     if not predictions or not out:
         missing = "option '--out'" if predictions else "argument 'PREDICTIONS'"
         raise click.UsageError(f"Missing {missing}.")
-    naming = _naming(settings.pop("classifier"), settings.pop("confidence"), flags.quiet)
+    named_by = _named_by(*map(settings.pop, ("classifier", "confidence", "adjust")), flags.quiet)
     from plankton_keras.files import claim_folder
     from plankton_keras.masked_scans import find_masked
     from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
     masked = find_masked(predictions)
     content = masked.content if masked else read_predictions(predictions)
-    context = Context.of(content, naming=naming, **settings)
+    context = Context.of(content, **named_by, **settings)
     out = Path(claim_folder(out, flags.overwrite))
     if masked:
         predictions = out / "prediction"
@@ -70,18 +71,28 @@ def measure(predictions, out, template, lint, flags, **settings):
     output.finish({"out": str(out), **result}, lines, flags.json, out / "measure.json")
 
 
-def _naming(path, confidence, quiet):
-    """Loads the classifier that names objects; TensorFlow is only needed with one."""
+def _named_by(path, confidence, adjust, quiet):
+    """Loads the classifier that names objects; TensorFlow is only needed with one.
+
+    Returns:
+        A dictionary of what `tabulating.Context` wants of it: `naming` and `confusion`.
+    """
     if path is None:
+        if adjust:
+            raise click.UsageError("--adjust needs --classifier: its validation tells which classes are confused.")
         output.listen(quiet)
-        return None
+        return {}
     output.prepare(quiet)
     import functools
 
     from plankton_keras.inference import load_classifier
-    from plankton_keras.naming import name_objects
+    from plankton_keras.naming import known_confusion, name_objects
 
-    return functools.partial(name_objects, load_classifier(path), confidence=confidence)
+    classifier = load_classifier(path)
+    return {
+        "naming": functools.partial(name_objects, classifier, confidence=confidence),
+        "confusion": known_confusion(classifier) if adjust else None,
+    }
 
 
 def _lint(path, as_json):

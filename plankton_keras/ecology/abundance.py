@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from plankton_keras.ecology.adjusting import adjusted, adjusted_draws
-from plankton_keras.ecology.resampling import drawn_sums, ends
+from plankton_keras.ecology.resampling import drawn_sums, ends, one_more
 from plankton_keras.errors import InputError
 from plankton_keras.intervals import TAIL
 from plankton_keras.samples import listed
@@ -110,7 +110,9 @@ def abundances(objects, samples, confusion=None, seed=0):
     Args:
         objects: `Objects`.
         samples: List of `sample_tables.Sample`.
-        confusion: Objects of validation `(names, names)`, rows true, columns predicted, to adjust by; or None.
+        confusion: Objects of validation `(classes, classes)`, rows true, columns predicted, to adjust by; or None. Its
+            classes are the first of the names. Objects of the others, such as those that are not classified, count as
+            the likeliest of its classes.
         seed: Of the intervals.
 
     Returns:
@@ -119,7 +121,7 @@ def abundances(objects, samples, confusion=None, seed=0):
         `unit`, `value` (of the classes as named), `expected` (of the probabilities), `low` and `high` (95 %: counting,
         sub-sampling and classification), and `adjusted`, `adjusted_low`, `adjusted_high` (abundance only). None where
         nothing is known: per square metre without depths, biovolume without millimetres, `high` of the biovolume of a
-        taxon that was not seen.
+        taxon that was not seen, `adjusted` of names that are no class of the matrix.
 
     Raises:
         InputError: As `check_samples`.
@@ -139,7 +141,7 @@ def abundances(objects, samples, confusion=None, seed=0):
 def _rows(objects, sample, confusion, seed):
     """Rows of one sample."""
     mine, weights = objects.of(sample)
-    found = {**_estimates(mine, sample, weights, seed), **_adjustments(mine, weights, confusion, seed)}
+    found = {**_estimates(mine, sample, weights, seed), **_adjustments(mine, sample, weights, confusion, seed)}
     names = [*zip(mine.names, map(bool, mine.living), strict=True), (TOTAL, True)]
     counts = np.bincount(mine.taxa, minlength=len(mine.names))
     counts = np.append(counts, counts[list(map(bool, mine.living))].sum())
@@ -182,7 +184,7 @@ def _estimates(mine, sample, weights, seed):
     largest = (chances[:, :, None] * values[:, None, :]).max(axis=0, initial=0)
     spare = np.concatenate([largest, largest[np.flatnonzero(mine.living)].max(axis=0, initial=0)[None]])
     spare[spare == 0] = np.nan
-    spare[:, 0] = max(sample.weight(part) for part in sample.fractions)
+    spare[:, 0] = _sparsest(sample)
     low, high = ends(_with_total(sums, mine.living), spare, seed)
     return {
         "value": _with_total(certain.T @ values, mine.living),
@@ -192,13 +194,29 @@ def _estimates(mine, sample, weights, seed):
     }
 
 
-def _adjustments(mine, weights, confusion, seed):
+def _adjustments(mine, sample, weights, confusion, seed):
     """The abundance adjusted for confusion, each `(taxa and total, 1)`."""
     names = ("adjusted", "adjusted_low", "adjusted_high")
     if confusion is None:
         return dict.fromkeys(names)
-    raw = np.bincount(mine.taxa, weights, len(mine.names))
-    sums = drawn_sums(weights[:, None], mine.taxa[:, None], len(mine.names), None, seed)[..., 0]
-    drawn = _with_total(adjusted_draws(sums, confusion, seed)[..., None], mine.living)
-    value = _with_total(adjusted(raw, confusion)[:, None], mine.living)
-    return dict(zip(names, (value, *np.quantile(drawn, [TAIL, 1 - TAIL], axis=0)), strict=True))
+    classes = len(confusion)
+    called = mine.taxa if mine.chances is None else mine.chances[:, :classes].argmax(axis=1)
+    sums = drawn_sums(weights[:, None], called[:, None], classes, None, seed)[..., 0]
+    # One object more of each class could have been called so; of all living together, one.
+    more = _sparsest(sample) * one_more(len(sums), seed)[:, None]
+
+    def of_names(table):
+        unknown = np.full((*table.shape[:-1], len(mine.names) - classes), np.nan)
+        total = table[..., np.flatnonzero(mine.living[:classes])].sum(axis=-1, keepdims=True)
+        return np.concatenate([table, unknown, total], axis=-1)
+
+    value = of_names(adjusted(np.bincount(called, weights, classes), confusion))
+    drawn = of_names(adjusted_draws(sums, confusion, seed))
+    upper = np.column_stack([of_names(adjusted_draws(sums + more, confusion, seed))[:, :-1], drawn[:, -1:] + more])
+    ends_of = np.quantile(drawn, TAIL, axis=0), np.quantile(upper, 1 - TAIL, axis=0)
+    return {name: table[:, None] for name, table in zip(names, (value, *ends_of), strict=True)}
+
+
+def _sparsest(sample):
+    """Gives how many animals in a cubic metre an object of the sparsest fraction stands for."""
+    return max(sample.weight(part) for part in sample.fractions)
