@@ -172,7 +172,7 @@ def varint(message, at):
             return value, at
 
 
-def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_path):
+def test_a_classifier_of_vignettes_is_exported_with_its_sizes_and_confusion(vignette_run, tmp_path, monkeypatch):
     result = export_run(vignette_run, tmp_path)
     assert (result["signatures"], result["max_difference"] <= 1e-4) == (["serving_default"], True)
     of_run, of_export = load_classifier(vignette_run.folder), load_classifier(tmp_path)
@@ -184,17 +184,13 @@ def test_a_classifier_of_vignettes_is_exported_with_its_sizes(vignette_run, tmp_
     (request,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     assert b"serving_default" in request
     assert b"side" in request
-
-
-def test_run_and_export_know_what_was_confused_on_validation(vignette_run, tmp_path):
-    export_run(vignette_run, tmp_path)
-    for path in (vignette_run.folder, tmp_path):
-        assert load_classifier(path).confusion.tolist() == CONFUSION
+    assert of_run.confusion.tolist() == of_export.confusion.tolist() == CONFUSION
     metadata = json.loads((tmp_path / "1" / "metadata.json").read_text())
-    assert metadata["confusion"]["classes"] == metadata["classes"]
+    assert metadata["confusion"] == {"classes": metadata["classes"], "counts": CONFUSION}
     # Exports from before that was noted have no such key.
     del metadata["confusion"]
     write_json(tmp_path / "1" / "metadata.json", metadata)
+    monkeypatch.setattr("plankton_keras.inference._signature", lambda *_: None)
     assert load_classifier(tmp_path).confusion is None
 
 
