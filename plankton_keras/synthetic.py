@@ -40,11 +40,33 @@ class DrawnScan:
         scan: uint8 `(height, width)`, ground about 214 to 236, objects darker.
         mask: uint16 `(height, width)`, ids of `TAXA`; dust is ground.
         objects: List of `DrawnObject` in the order of drawing.
+        shapes: List of bool `(height, width)`, the mask pixels of each object within its box, hidden ones too.
     """
 
     scan: np.ndarray
     mask: np.ndarray
     objects: list
+    shapes: list
+
+    def instances(self):
+        """Tells which object each pixel belongs to.
+
+        Where objects overlap, a pixel belongs to the one that was drawn last, which lies on top, as in the mask.
+
+        Returns:
+            int32 `(height, width)`: place in `objects`, from 1; 0 is ground.
+
+        Example:
+
+        >>> drawn = draw_scan(height=256, width=256, seed=1)
+        >>> ids = np.array([0, *(each.id for each in drawn.objects)])
+        >>> bool((ids[drawn.instances()] == drawn.mask).all())
+        True
+        """
+        owners = np.zeros(self.mask.shape, np.int32)
+        for number, (each, shape) in enumerate(zip(self.objects, self.shapes, strict=True), 1):
+            owners[each.top : each.top + each.height, each.left : each.left + each.width][shape] = number
+        return owners
 
 
 _Kind = namedtuple("_Kind", "taxon share length reach draw")
@@ -128,7 +150,7 @@ def _find_place(mask, truth, rng):
     return None
 
 
-def draw_scan(height, width, seed, coverage=0.04):
+def draw_scan(height, width, seed, coverage=0.04, animals=None):
     """Draws a scan and its mask; the same arguments give the same bytes.
 
     Args:
@@ -136,12 +158,14 @@ def draw_scan(height, width, seed, coverage=0.04):
         width: Width in pixels, at least 256.
         seed: A whole number, or several, as `numpy.random.default_rng` takes them.
         coverage: Share of the pixels that objects cover, living or not, above 0 and up to 0.3.
+        animals: Number of living objects, whatever they cover; others are drawn among them, in the usual share of all
+            pixels. None draws until the coverage is reached.
 
     Returns:
         A `DrawnScan`.
 
     Raises:
-        SettingError: If the scan is too small or the coverage is out of range.
+        SettingError: If the scan is too small, the coverage is out of range, or so many animals find no place.
 
     Example:
 
@@ -156,28 +180,43 @@ def draw_scan(height, width, seed, coverage=0.04):
     if not 0 < coverage <= 0.3:
         raise SettingError(f"coverage is {coverage}.", "above 0 and at most 0.3.", "leave it at 0.04.")
     rng = np.random.default_rng(seed)
-    scan, mask, objects = np.empty((height, width), np.uint8), np.zeros((height, width), np.uint16), []
-    _draw_ground(scan, rng)
-    _draw_dust(scan, rng)
+    drawn = DrawnScan(np.empty((height, width), np.uint8), np.zeros((height, width), np.uint16), [], [])
+    _draw_ground(drawn.scan, rng)
+    _draw_dust(drawn.scan, rng)
+    _draw_objects(drawn, rng, coverage, animals)
+    return drawn
+
+
+def _draw_objects(drawn, rng, coverage, animals):
+    """Strews objects over the scan, living and others by turns."""
     groups = {living: [kind for kind in _KINDS if kind.taxon.living == living] for living in (False, True)}
-    budget = {True: LIVING_SHARE * coverage * scan.size, False: (1 - LIVING_SHARE) * coverage * scan.size}
-    drawn = {False: 0, True: 0}
-    for _ in range(50 + scan.size // 1000):  # bounded, though the scan is covered long before
-        living = drawn[True] / budget[True] <= drawn[False] / budget[False]  # the group that is further behind
-        if drawn[living] >= budget[living]:
-            break
+    pixels = coverage * drawn.scan.size
+    budget, used, alive = {True: LIVING_SHARE * pixels, False: (1 - LIVING_SHARE) * pixels}, {False: 0, True: 0}, 0
+    for _ in range(50 + drawn.scan.size // 1000):  # bounded, though the scan is covered long before
+        living = used[True] / budget[True] <= used[False] / budget[False]  # the group that is further behind
+        if used[living] >= budget[living] if animals is None else alive == animals:
+            return
         kind = groups[living][rng.choice(len(groups[living]), p=[kind.share for kind in groups[living]])]
-        transmission, truth = _placeable(kind, min(height, width), rng)
-        place = _find_place(mask, truth, rng)
+        transmission, truth = _placeable(kind, min(drawn.mask.shape), rng)
+        place = _find_place(drawn.mask, truth, rng)
         # One large animal at the end would upset the balance of a small scan.
-        if place is None or drawn[living] + truth.sum() > 1.1 * budget[living]:
+        if place is None or (animals is None and used[living] + truth.sum() > 1.1 * budget[living]):
             continue
-        _dim(scan, *place, transmission)
-        mask[place[0] : place[0] + truth.shape[0], place[1] : place[1] + truth.shape[1]][truth] = kind.taxon.id
-        box = place[0] + MARGIN, place[1] + MARGIN, truth.shape[0] - 2 * MARGIN, truth.shape[1] - 2 * MARGIN
-        objects.append(DrawnObject(kind.taxon.id, *map(int, box), int(truth.sum())))
-        drawn[living] += objects[-1].area
-    return DrawnScan(scan, mask, objects)
+        _lay(drawn, kind.taxon.id, transmission, truth, place)
+        used[living] += drawn.objects[-1].area
+        alive += living
+    if animals is not None:
+        raise SettingError(f"{animals} animals find no place.", "fewer, or a larger scan.", "enlarge it.")
+
+
+def _lay(drawn, taxon, transmission, truth, place):
+    """Lays an object over all that is there."""
+    _dim(drawn.scan, *place, transmission)
+    drawn.mask[place[0] : place[0] + truth.shape[0], place[1] : place[1] + truth.shape[1]][truth] = taxon
+    box = place[0] + MARGIN, place[1] + MARGIN, truth.shape[0] - 2 * MARGIN, truth.shape[1] - 2 * MARGIN
+    drawn.objects.append(DrawnObject(taxon, *map(int, box), int(truth.sum())))
+    # A copy, for a view would keep the whole sheet in memory.
+    drawn.shapes.append(truth[MARGIN:-MARGIN, MARGIN:-MARGIN].copy())
 
 
 def write_netpbm(path, array):

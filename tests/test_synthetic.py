@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from plankton_keras.errors import SettingError
-from plankton_keras.synthetic import TAXA, draw_scan, write_netpbm, write_scans
+from plankton_keras.synthetic import TAXA, DrawnObject, DrawnScan, draw_scan, write_netpbm, write_scans
 from plankton_keras.taxa import read_taxa
 
 
@@ -40,6 +40,19 @@ def test_the_same_seed_gives_the_same_bytes(drawn):
     assert again.objects == drawn.objects
 
 
+def test_a_seed_gives_the_scan_that_it_always_gave(drawn):
+    places = [(found.id, found.top, found.left) for found in drawn.objects]
+    assert places == [
+        *((9, 82, 599), (1, 721, 499), (1, 324, 969), (1, 283, 881), (3, 355, 596), (2, 441, 446), (2, 436, 146)),
+        *((11, 577, 512), (1, 197, 313), (8, 456, 666), (1, 152, 230), (1, 656, 353), (8, 343, 162)),
+    ]
+    # Blurs differ in their last bits from one processor to another.
+    ids, counts = np.unique(drawn.mask, return_counts=True)
+    assert ids.tolist() == [0, 1, 2, 3, 8, 9, 11]
+    assert counts == pytest.approx([753405, 6452, 3256, 695, 7775, 10412, 4437], rel=1e-3)
+    assert (drawn.scan.mean(), drawn.scan.std()) == pytest.approx((215.07193, 15.98933), rel=1e-4)
+
+
 def test_another_seed_gives_another_scan(drawn):
     other = draw_scan(768, 1024, seed=4)
     assert other.objects != drawn.objects
@@ -67,6 +80,42 @@ def test_the_mask_holds_the_listed_objects_and_nothing_else(drawn):
             assert (drawn.mask[box].any(axis=0)[[0, -1]]).all()  # the box is tight
             assert (drawn.mask[box].any(axis=1)[[0, -1]]).all()
     assert alone >= 5
+
+
+def test_where_objects_overlap_the_one_on_top_owns_the_pixel():
+    objects = [DrawnObject(8, 0, 0, 2, 3, 6), DrawnObject(1, 1, 2, 2, 2, 3)]
+    shapes = [np.ones((2, 3), bool), np.array([[True, True], [False, True]])]
+    drawn = DrawnScan(np.zeros((3, 5), np.uint8), np.zeros((3, 5), np.uint16), objects, shapes)
+    owners = drawn.instances()
+    assert owners.tolist() == [[1, 1, 1, 0, 0], [1, 1, 2, 2, 0], [0, 0, 0, 2, 0]]
+    assert owners.dtype == np.int32
+
+
+def test_every_pixel_of_the_mask_has_one_owner_of_its_id():
+    drawn = draw_scan(768, 768, seed=2, coverage=0.2)
+    owners = drawn.instances()
+    assert (np.array([0, *(found.id for found in drawn.objects)])[owners] == drawn.mask).all()
+    areas = np.bincount(owners.ravel(), minlength=len(drawn.objects) + 1)[1:]
+    listed = np.array([found.area for found in drawn.objects])
+    assert (areas <= listed).all()
+    # Some lie under others, and nothing lies over the last.
+    assert 0 < (areas < listed).sum() < len(listed)
+    assert areas[-1] == listed[-1]
+
+
+@pytest.mark.parametrize("animals", [0, 1, 12])
+def test_as_many_animals_as_asked_for_are_drawn_among_the_usual_share_of_others(animals):
+    drawn = draw_scan(768, 1024, seed=3, animals=animals)
+    living = [found.id >= 8 for found in drawn.objects]
+    assert sum(living) == animals
+    if animals == 12:
+        assert (drawn.mask >= 8).sum() / (drawn.mask > 0).sum() == pytest.approx(0.68, abs=0.05)
+
+
+def test_more_animals_than_find_a_place_are_refused():
+    with pytest.raises(SettingError) as caught:
+        draw_scan(256, 256, seed=0, animals=90)
+    assert str(caught.value) == "90 animals find no place.\nExpected: fewer, or a larger scan.\nFix: enlarge it."
 
 
 def test_coverage_is_met_and_most_of_it_lives(drawn):
