@@ -24,6 +24,7 @@ LIVING_SHARE = 0.68  # of all object pixels: a plain threshold then scores F1 0.
 TOUCHING = 0.1  # chance that an object which falls on another one stays there
 MASK_TRANSMISSION = 0.93  # a pixel is in the mask if, smoothed over 3 x 3 pixels, less than this comes through
 SMALLEST_SPECK = 30  # pixels; what is smaller and apart from the object is too small for a mask
+POWER_LAW_AREAS = 900, 36_000  # pixels; at 2400 dpi spheres of 0.36 to 2.3 mm
 MARGIN = 4  # pixels of soft edge around the box of an object
 BAND = 1024  # rows drawn or written at once, which keeps a scan of 331 megapixels in memory
 
@@ -69,27 +70,39 @@ class DrawnScan:
         return owners
 
 
-_Kind = namedtuple("_Kind", "taxon share length reach draw")
-# The share is that of the objects of its group, the length the median in pixels, the reach half the sheet's side in
-# lengths. The sizes are small for a ZooScan, so that a small scan holds many objects.
+_Kind = namedtuple("_Kind", "taxon share length area reach draw")
+# The share is that of the objects of its group, the length the median in pixels, the area the pixels at that length,
+# about, and the reach half the sheet's side in lengths. The sizes are small for a ZooScan, so that a small scan holds
+# many objects.
 _KINDS = (
-    _Kind(Taxon(1, "detritus", False), 0.40, 70, 0.75, drawings.draw_detritus),
-    _Kind(Taxon(2, "fibre", False), 0.25, 170, 0.8, drawings.draw_fibre),
-    _Kind(Taxon(3, "faecal pellet", False), 0.20, 50, 0.65, drawings.draw_pellet),
-    _Kind(Taxon(4, "bubble", False), 0.15, 44, 0.65, drawings.draw_bubble),
-    _Kind(Taxon(8, "Copepoda", True), 0.42, 95, 1.05, drawings.draw_copepod),
-    _Kind(Taxon(9, "Chaetognatha", True), 0.10, 250, 0.68, drawings.draw_arrow_worm),
-    _Kind(Taxon(10, "egg", True), 0.16, 36, 0.6, drawings.draw_egg),
-    _Kind(Taxon(11, "Cnidaria", True), 0.11, 85, 1.0, drawings.draw_jelly),
-    _Kind(Taxon(12, "Appendicularia", True), 0.11, 120, 0.85, drawings.draw_appendicularian),
-    _Kind(Taxon(13, "Bacillariophyceae", True), 0.10, 190, 0.8, drawings.draw_diatom_chain),
+    _Kind(Taxon(1, "detritus", False), 0.40, 70, 1230, 0.75, drawings.draw_detritus),
+    _Kind(Taxon(2, "fibre", False), 0.25, 170, 1510, 0.8, drawings.draw_fibre),
+    _Kind(Taxon(3, "faecal pellet", False), 0.20, 50, 1200, 0.65, drawings.draw_pellet),
+    _Kind(Taxon(4, "bubble", False), 0.15, 44, 1460, 0.65, drawings.draw_bubble),
+    _Kind(Taxon(8, "Copepoda", True), 0.42, 95, 3220, 1.05, drawings.draw_copepod),
+    _Kind(Taxon(9, "Chaetognatha", True), 0.10, 250, 6370, 0.68, drawings.draw_arrow_worm),
+    _Kind(Taxon(10, "egg", True), 0.16, 36, 1340, 0.6, drawings.draw_egg),
+    _Kind(Taxon(11, "Cnidaria", True), 0.11, 85, 6520, 1.0, drawings.draw_jelly),
+    _Kind(Taxon(12, "Appendicularia", True), 0.11, 120, 2340, 0.85, drawings.draw_appendicularian),
+    _Kind(Taxon(13, "Bacillariophyceae", True), 0.10, 190, 5320, 0.8, drawings.draw_diatom_chain),
 )
 TAXA = (Taxon(0, "ground", False), *(kind.taxon for kind in _KINDS))
 
 
-def _placeable(kind, side, rng):
+def _length(kind, rng, power_law):
+    """Draws the length of an object in pixels."""
+    if not power_law:
+        return kind.length * rng.lognormal(0, 0.35)
+    # Areas of a density of area^-2.5 make volumes of a density of volume^-2.
+    least, most = (area**-1.5 for area in POWER_LAW_AREAS)
+    area = (least - rng.random() * (least - most)) ** (-1 / 1.5)
+    return kind.length * (area / kind.area) ** 0.5
+
+
+def _placeable(kind, side, rng, power_law):
     """Draws one object on its own: transmission (float32, 0 to 1.03) and mask (bool), with `MARGIN`."""
-    sheet = drawings.Sheet(rng, max(min(kind.length * rng.lognormal(0, 0.35), 0.45 * side), 30.0), kind.reach)
+    length = max(min(_length(kind, rng, power_law), 0.45 * side), 30.0)
+    sheet = drawings.Sheet(rng, length, kind.reach)
     kind.draw(sheet, rng)
     absorbance = np.pad(sheet.absorbance, 2 * MARGIN) * rng.uniform(0.85, 1.25)
     transmission = np.minimum(np.exp(-absorbance), 1.03)
@@ -150,7 +163,7 @@ def _find_place(mask, truth, rng):
     return None
 
 
-def draw_scan(height, width, seed, coverage=0.04, animals=None):
+def draw_scan(height, width, seed, coverage=0.04, animals=None, power_law=False):
     """Draws a scan and its mask; the same arguments give the same bytes.
 
     Args:
@@ -160,6 +173,9 @@ def draw_scan(height, width, seed, coverage=0.04, animals=None):
         coverage: Share of the pixels that objects cover, living or not, above 0 and up to 0.3.
         animals: Number of living objects, whatever they cover; others are drawn among them, in the usual share of all
             pixels. None draws until the coverage is reached.
+        power_law: Whether volumes have a density proportional to volume^-2 over eight octaves, about, whatever the
+            kind, so that size spectra fall by a slope of -1, as in the sea. Otherwise lengths are lognormal, and
+            spectra are humps.
 
     Returns:
         A `DrawnScan`.
@@ -183,11 +199,11 @@ def draw_scan(height, width, seed, coverage=0.04, animals=None):
     drawn = DrawnScan(np.empty((height, width), np.uint8), np.zeros((height, width), np.uint16), [], [])
     _draw_ground(drawn.scan, rng)
     _draw_dust(drawn.scan, rng)
-    _draw_objects(drawn, rng, coverage, animals)
+    _draw_objects(drawn, rng, coverage, animals, power_law)
     return drawn
 
 
-def _draw_objects(drawn, rng, coverage, animals):
+def _draw_objects(drawn, rng, coverage, animals, power_law):
     """Strews objects over the scan, living and others by turns."""
     groups = {living: [kind for kind in _KINDS if kind.taxon.living == living] for living in (False, True)}
     pixels = coverage * drawn.scan.size
@@ -197,7 +213,7 @@ def _draw_objects(drawn, rng, coverage, animals):
         if used[living] >= budget[living] if animals is None else alive == animals:
             return
         kind = groups[living][rng.choice(len(groups[living]), p=[kind.share for kind in groups[living]])]
-        transmission, truth = _placeable(kind, min(drawn.mask.shape), rng)
+        transmission, truth = _placeable(kind, min(drawn.mask.shape), rng, power_law)
         place = _find_place(drawn.mask, truth, rng)
         # One large animal at the end would upset the balance of a small scan.
         if place is None or (animals is None and used[living] + truth.sum() > 1.1 * budget[living]):
@@ -234,7 +250,7 @@ def write_netpbm(path, array):
             file.write(array[top : top + BAND].astype(stored).tobytes())
 
 
-def write_scans(folder, train=3, val=1, test=1, size=(2048, 1536), seed=0):
+def write_scans(folder, train=3, val=1, test=1, size=(2048, 1536), seed=0, power_law=False):
     """Writes scans, masks and `taxa.csv` in the layout of the ZooScan challenge; files that exist are kept.
 
     Args:
@@ -244,6 +260,7 @@ def write_scans(folder, train=3, val=1, test=1, size=(2048, 1536), seed=0):
         test: Number of scans to test on.
         size: `(width, height)` of a scan in pixels.
         seed: A whole number; each scan is drawn from it and its place in the row.
+        power_law: As for `draw_scan`.
 
     Returns:
         The paths of the scans, in the order of their days, two weeks apart.
@@ -266,7 +283,7 @@ def write_scans(folder, train=3, val=1, test=1, size=(2048, 1536), seed=0):
         scans.append(paths[0])
         if all(path.exists() for path in paths):
             continue
-        drawn = draw_scan(size[1], size[0], [seed, index])
+        drawn = draw_scan(size[1], size[0], [seed, index], power_law=power_law)
         for path, array in zip(paths, (drawn.scan, drawn.mask), strict=True):
             if not path.exists():
                 write_netpbm(path, array)

@@ -112,6 +112,16 @@ def test_as_many_animals_as_asked_for_are_drawn_among_the_usual_share_of_others(
         assert (drawn.mask >= 8).sum() / (drawn.mask > 0).sum() == pytest.approx(0.68, abs=0.05)
 
 
+def test_sizes_follow_a_power_law_on_demand():
+    drawn = draw_scan(1792, 1792, seed=6, animals=80, power_law=True)
+    areas = np.array([found.area for found in drawn.objects if found.id >= 8])
+    assert 600 < areas.min() < 1000
+    assert areas.max() < 50_000
+    # Of a density of area^-2.5 above 900 the logarithms have a mean of 1/1.5, and 0.35 are above twice that.
+    assert np.log(areas / 900).mean() == pytest.approx(1 / 1.5, abs=0.15)
+    assert (areas > 1800).mean() == pytest.approx(2**-1.5, abs=0.12)
+
+
 def test_more_animals_than_find_a_place_are_refused():
     with pytest.raises(SettingError) as caught:
         draw_scan(256, 256, seed=0, animals=90)
