@@ -209,6 +209,15 @@ def test_predict_skips_what_is_done_and_refuses_another_threshold(chain, tiny_sc
     assert "holds predictions of another model or with other settings." in refused.stderr
 
 
+def test_a_scan_without_any_object_is_said(chain, tmp_path):
+    folder, _ = chain
+    bare = np.random.default_rng(1).integers(222, 228, (200, 300)).astype(np.uint8)
+    write_p5(tmp_path / "bare_scan.pgm", bare)
+    said = run("predict", folder / "run", tmp_path / "bare_scan.pgm", "--out", tmp_path / "p", "--quiet").stdout
+    assert "bare: no object was found; look at its overlay\n" in said
+    assert (tmp_path / "p" / "bare_objects.csv").read_text().count("\n") == 1
+
+
 def test_predict_keeps_the_good_scans_and_lists_the_bad(chain, tiny_scans, tmp_path):
     folder, _ = chain
     bad = tmp_path / "bad_scan.png"

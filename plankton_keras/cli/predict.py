@@ -83,6 +83,7 @@ def _finish(journal, paths, failed, as_json):
     lines += [
         f"{entry['scan']} is unlike the training scans: {text}" for entry in done for text in entry["unlike_training"]
     ]
+    lines += [f"{entry['scan']}: no object was found; look at its overlay" for entry in done if not entry["objects"]]
     lines += [f"failed: {entry['scan']}: {entry['error']}" for entry in failed]
     output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], as_json)
     if failed:
