@@ -34,10 +34,20 @@ class LocalGround:
 
     Args:
         scan: An open `scans.Scan`, or anything with `height`, `width` and `read`.
+        small: The attribute of that name of an earlier one of the same scan, which then is not read again; or None.
+
+    Attributes:
+        scan: As given.
+        small: uint8, the ground of the scan reduced by 8.
     """
 
-    def __init__(self, scan):
-        self.scan = scan
+    def __init__(self, scan, small=None):
+        self.scan, self.small = scan, small
+        if small is None:
+            self.small = self._find()
+
+    def _find(self):
+        scan = self.scan
         width = -(-scan.width // REDUCTION)
 
         def reduced(top):
@@ -46,7 +56,7 @@ class LocalGround:
             return cv2.resize(band, (width, -(-rows // REDUCTION)), interpolation=cv2.INTER_AREA)
 
         small = np.concatenate(list(in_order(reduced, range(0, scan.height, BAND))))
-        self.small = _median(small)
+        return _median(small)
 
     def read(self, window):
         """Gives the ground in a window: float32 `(height, width)`, gray levels."""

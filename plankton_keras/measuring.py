@@ -65,18 +65,63 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
     with open_image(path) as mask:
 
         def measured(row):
-            window = Window(row["y_px"], row["x_px"], row["height_px"], row["width_px"])
+            window = window_of(row)
             wide = window.grown(MARGIN, scan.height, scan.width)
-            pixels, classes, inner = ground.whitened(wide), mask.read(wide), window.within(wide).slices
-            own = _own(classes[inner], row["area_px"], path, row["label"])
-            cut = min(window.top, window.left) == 0 or window.bottom == scan.height or window.right == scan.width
-            found = measure(pixels[inner], own, (window.left, window.top), pixel_mm, legacy=legacy)
-            known = scan.stem, row["label"], row["class"], row["score"], cut
-            whole = np.zeros(classes.shape, bool)
-            whole[inner] = own
-            return MeasuredObject(*known, pixels[inner], own, cleared(pixels, classes > 0, whole), found)
+            classes = mask.read(wide)
+            own = own_pixels(classes[window.within(wide).slices], row["area_px"], path, row["label"])
+            piece = Piece(row["label"], row["class"], row["score"], window, own)
+            return measure_piece(ground, piece, classes > 0, pixel_mm, legacy)
 
         yield from in_order(measured, rows)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An object of a scan before it is measured.
+
+    Attributes:
+        label: Its number in the scan, from 1.
+        taxon: Name of its class.
+        score: Mean probability, 0..1.
+        window: Its bounding box.
+        mask: bool `(height, width)` of the box, its pixels.
+    """
+
+    label: int
+    taxon: str
+    score: float
+    window: Window
+    mask: np.ndarray
+
+
+def measure_piece(ground, piece, occupied, pixel_mm=None, legacy=False):
+    """Measures one object.
+
+    Args:
+        ground: The `candidates.LocalGround` of the scan.
+        piece: The `Piece`.
+        occupied: bool, which pixels of the box and `candidates.MARGIN` around it, as far as the scan goes, belong to
+            any object.
+        pixel_mm: As for `measure_scan`.
+        legacy: As for `measure_scan`.
+
+    Returns:
+        A `MeasuredObject`.
+    """
+    scan, window = ground.scan, piece.window
+    wide = window.grown(MARGIN, scan.height, scan.width)
+    pixels, inner = ground.whitened(wide), window.within(wide).slices
+    cut = min(window.top, window.left) == 0 or window.bottom == scan.height or window.right == scan.width
+    found = measure(pixels[inner], piece.mask, (window.left, window.top), pixel_mm, legacy=legacy)
+    whole = np.zeros(pixels.shape, bool)
+    whole[inner] = piece.mask
+    known = scan.stem, piece.label, piece.taxon, piece.score, cut
+    return MeasuredObject(*known, pixels[inner], piece.mask, cleared(pixels, occupied, whole), found)
+
+
+def window_of(row):
+    """Gives the bounding box of a row of the object table as a `tiles.Window`."""
+    return Window(row["y_px"], row["x_px"], row["height_px"], row["width_px"])
 
 
 def read_objects(folder, stem):
@@ -99,8 +144,21 @@ def read_objects(folder, stem):
         ) from None
 
 
-def _own(classes, area, path, label):
-    """Finds the pixels of the object that a box was drawn around: the piece that fills the box and has its area."""
+def own_pixels(classes, area, path, label):
+    """Finds the pixels of the object that a box was drawn around: the piece that fills the box and has its area.
+
+    Args:
+        classes: uint8 `(height, width)`, class indices in the box.
+        area: Pixels of the object.
+        path: The mask, for the message.
+        label: The object's number, for the message.
+
+    Returns:
+        bool `(height, width)`.
+
+    Raises:
+        ArtefactError: If there is no such piece.
+    """
     height, width = classes.shape
     _, labels, stats, _ = components(classes)
     sides, pixels = stats[1:, [cv2.CC_STAT_HEIGHT, cv2.CC_STAT_WIDTH]], stats[1:, cv2.CC_STAT_AREA]

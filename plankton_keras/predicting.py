@@ -81,17 +81,37 @@ def predict_file(job, tell, models, digest, config, out):
     if found == job.known:
         tell(0, 0)
         return None
-    predictor = load(models, config.turns, digest)
+    return predict_with(load(models, config.turns, digest), job.path, found, config, out, tell)
+
+
+def predict_with(predictor, path, digest, config, out, tell):
+    """Predicts a scan with a predictor at hand and writes its files.
+
+    Args:
+        predictor: An `inference.Predictor`.
+        path: The scan.
+        digest: SHA-256 of the scan.
+        config: A `config.PredictConfig`.
+        out: The prediction folder.
+        tell: As for `predict_file`.
+
+    Returns:
+        The scan's entry in prediction.json, a dictionary.
+
+    Raises:
+        InputError: If the scan is bad.
+        SettingError: As `inference.Predictor.threshold_for`.
+    """
     threshold = predictor.threshold_for(config)
     started = time.monotonic()
-    with open_scan(job.path, parse_gray_range(config.gray_range)) as scan:
+    with open_scan(path, parse_gray_range(config.gray_range)) as scan:
         prediction = predict_scan(scan, predictor.probabilities, threshold, config, tell, predictor.judge)
         files = write_prediction(out, scan, prediction, predictor.classes, config.probabilities)
     seconds, megapixels = time.monotonic() - started, scan.height * scan.width / 1e6
     return {
         "scan": scan.stem,
-        "path": str(job.path),
-        "sha256": found,
+        "path": str(path),
+        "sha256": digest,
         "status": "done",
         "files": files,
         "megapixels": round(megapixels, 2),

@@ -103,7 +103,7 @@ def read_predictions(folder):
     return {"living": dict.fromkeys(content["classes"][1:], True), **content}
 
 
-def measure_predictions(folder, content, context, out, progress=None):
+def measure_predictions(folder, content, context, out, progress=None, tell=None):
     """Measures all objects of a prediction folder and writes every table, package, page and plot.
 
     Args:
@@ -112,6 +112,7 @@ def measure_predictions(folder, content, context, out, progress=None):
         context: A `Context`.
         out: Where to write.
         progress: Called with `(scans done, scans in all, stem)`, or None.
+        tell: Called with the number of objects of a scan that are measured, one by one, or None.
 
     Returns:
         A dictionary of `scans`, `objects` (their number), `packages`, `reports` and `plots` (paths), `tables` (file by
@@ -119,7 +120,7 @@ def measure_predictions(folder, content, context, out, progress=None):
     """
     measured = []
     for done, stem in enumerate(context.paths):
-        measured.append(_measure_scan(folder, stem, content, context, out))
+        measured.append(_measure_scan(folder, stem, content, context, out, tell))
         if progress:
             progress(done + 1, len(context.paths), stem)
     tables, notes = _tables(measured, content, context)
@@ -162,13 +163,17 @@ def _adjusting(confusion, names):
     return [said, f"Of {', '.join(unknown)} there was none: taken as never confused."] if unknown else [said]
 
 
-def _measure_scan(folder, stem, content, context, out):
+def _measure_scan(folder, stem, content, context, out, tell):
     """Measures a scan and writes its packages; gives what the rest needs of it."""
     sample = context.sample_of(stem)
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         side = pixel_mm(dpi)
-        objects = list(measure_scan(folder, scan, side, context.legacy))
+        objects = []
+        for each in measure_scan(folder, scan, side, context.legacy):
+            objects.append(each)
+            if tell:
+                tell(len(objects))
     named = context.naming([each.alone for each in objects]) if context.naming and objects else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]

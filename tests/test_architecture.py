@@ -83,6 +83,7 @@ ORDER = (
     "export",
     "inference",
     "averaging",
+    "journal",
     "predicting",
     "measures",
     "measures.outlines",

@@ -30,6 +30,7 @@ def predict(paths, out, config_file, flags, **settings):
     from plankton_keras.cluster import Crew, deal
     from plankton_keras.files import claim_folder
     from plankton_keras.inference import is_model
+    from plankton_keras.journal import Journal
     from plankton_keras.pairs import find_scans
     from plankton_keras.predicting import Job, load, predict_file
 
@@ -47,7 +48,7 @@ def predict(paths, out, config_file, flags, **settings):
         return
     crew.check()
     # Predict goes on by itself: the journal in the folder says what is done.
-    journal = _Journal(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
+    journal = Journal(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
     jobs = [Job(crew.reach(path), journal.digest(path)) for path in paths]
     work = functools.partial(
         predict_file,
@@ -88,54 +89,6 @@ def _finish(journal, paths, failed, as_json):
     output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], as_json)
     if failed:
         click.get_current_context().exit(3)
-
-
-class _Journal:
-    """prediction.json: what made the folder and which scans are done."""
-
-    def __init__(self, out, predictor, config):
-        from plankton_keras.errors import ArtefactError
-        from plankton_keras.files import read_json
-        from plankton_keras.runs import versions
-
-        threshold = predictor.threshold_for(config)
-        self.path, self.scans, self.threshold = Path(out) / "prediction.json", {}, threshold
-        self.head = {
-            "model": predictor.source,
-            "model_sha256": predictor.digest,
-            "threshold": threshold,
-            "classes": list(predictor.classes),
-            "settings": config.to_json(),
-        }
-        if self.path.is_file():
-            known = read_json(self.path, "predict into a new folder.")
-            if {name: known.get(name) for name in self.head} != self.head:
-                raise ArtefactError(
-                    f"{out} holds predictions of another model or with other settings.",
-                    f"those of {known.get('model')}.",
-                    "choose another --out, or --overwrite.",
-                )
-            self.scans = {entry["path"]: entry for entry in known["scans"]}
-        self.head["versions"] = versions()
-
-    def digest(self, path):
-        """Gives the digest of the scan whose files stand in the folder, or None if they are missing."""
-        entry = self.scans.get(str(path))
-        whole = entry and all((self.path.parent / name).is_file() for name in entry["files"])
-        return entry["sha256"] if whole else None
-
-    def add(self, path, entry):
-        """Notes a scan that is done, under the path that the user gave."""
-        self.scans[str(path)] = {**entry, "path": str(path)}
-        self.write("running")
-
-    def write(self, status, failed=()):
-        """Writes the file."""
-        from plankton_keras.files import write_json
-
-        # In the order of the paths, since scans are done in any order.
-        scans = [self.scans[path] for path in sorted(self.scans)]
-        write_json(self.path, {**self.head, "status": status, "scans": scans, "failed": list(failed)})
 
 
 def _say_cost(predictor, paths, config, as_json):
