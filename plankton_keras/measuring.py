@@ -94,14 +94,14 @@ class Piece:
     mask: np.ndarray
 
 
-def measure_piece(ground, piece, occupied, pixel_mm=None, legacy=False):
+def measure_piece(ground, piece, occupied=None, pixel_mm=None, legacy=False):
     """Measures one object.
 
     Args:
         ground: The `candidates.LocalGround` of the scan.
         piece: The `Piece`.
         occupied: bool, which pixels of the box and `candidates.MARGIN` around it, as far as the scan goes, belong to
-            any object.
+            any object; None where there is no other.
         pixel_mm: As for `measure_scan`.
         legacy: As for `measure_scan`.
 
@@ -115,8 +115,9 @@ def measure_piece(ground, piece, occupied, pixel_mm=None, legacy=False):
     found = measure(pixels[inner], piece.mask, (window.left, window.top), pixel_mm, legacy=legacy)
     whole = np.zeros(pixels.shape, bool)
     whole[inner] = piece.mask
+    alone = pixels if occupied is None else cleared(pixels, occupied, whole)
     known = scan.stem, piece.label, piece.taxon, piece.score, cut
-    return MeasuredObject(*known, pixels[inner], piece.mask, cleared(pixels, occupied, whole), found)
+    return MeasuredObject(*known, pixels[inner], piece.mask, alone, found)
 
 
 def window_of(row):

@@ -2,7 +2,6 @@
 
 import functools
 import time
-from pathlib import Path
 
 import click
 

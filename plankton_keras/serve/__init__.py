@@ -1,0 +1,1 @@
+"""The service: whole scans and patches by HTTP, and the page that shows them."""

@@ -1,0 +1,119 @@
+"""Whether a file that came from a client is a scan within the limits, told before a single pixel is decoded."""
+
+import struct
+from dataclasses import dataclass
+
+import tifffile
+from PIL import Image as PillowImage
+
+from plankton_keras.errors import InputError
+from plankton_keras.images import COPY, open_image
+
+# Suffix by the first bytes of a file.
+SUFFIXES = {
+    b"P5": ".pgm",
+    b"P6": ".ppm",
+    b"\x89PNG": ".png",
+    b"II": ".tif",
+    b"MM": ".tif",
+    b"BM": ".bmp",
+    b"GIF8": ".gif",
+    b"\xff\xd8\xff": ".jpg",
+}
+# Compressions of TIFF whose decoders stop where the part should end; the others believe what the data says.
+BOUNDED = (1, 5, 8, 32946, 32773, 34925, 50000)
+DAMAGED = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a file says of itself.
+
+    Attributes:
+        suffix: Suffix of its format.
+        height: Rows.
+        width: Columns.
+    """
+
+    suffix: str
+    height: int
+    width: int
+
+
+def read_claim(path):
+    """Reads what an image file says of itself.
+
+    Args:
+        path: The file; its suffix is not looked at.
+
+    Returns:
+        A `Claim`.
+
+    Raises:
+        InputError: If it is of no known format or its header is damaged.
+
+    Example:
+
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "upload"
+    >>> _ = path.write_bytes(b"P5 3 2 255 " + bytes(6))
+    >>> read_claim(path)
+    Claim(suffix='.pgm', height=2, width=3)
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    suffix = next((suffix for magic, suffix in SUFFIXES.items() if head.startswith(magic)), None)
+    if suffix is None:
+        raise InputError(
+            "The file is no image that is known.", "netpbm (P5, P6), PNG, TIFF, BMP, GIF or JPEG.", "send a scan."
+        )
+    if suffix in (".pgm", ".ppm"):
+        # Mapped, not decoded, so that opening it costs nothing.
+        with open_image(path) as image:
+            return Claim(suffix, image.height, image.width)
+    try:
+        return Claim(suffix, *(_of_tiff(path) if suffix == ".tif" else _of_others(path)))
+    except DAMAGED as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"The header of the file is damaged: {line}.", "a whole image file.", COPY) from None
+
+
+def _of_tiff(path):
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        if page.compression not in BOUNDED:
+            raise InputError(
+                f"The file is a TIFF of compression {page.compression}.",
+                "none, LZW, deflate, PackBits, LZMA or Zstandard.",
+                "save it again with one of these.",
+            )
+        return page.imagelength, page.imagewidth
+
+
+def _of_others(path):
+    # Pillow reads the header only until pixels are asked for.
+    with PillowImage.open(path, formats=("PNG", "BMP", "GIF", "JPEG")) as image:
+        return image.height, image.width
+
+
+def check_scan(path, megapixels):
+    """Checks that a file is an image within the limit.
+
+    Args:
+        path: The file.
+        megapixels: How many pixels it may have at most, in millions.
+
+    Returns:
+        A `Claim`.
+
+    Raises:
+        InputError: If it is none, its header is damaged, or it is too large.
+    """
+    claim = read_claim(path)
+    if claim.height * claim.width > megapixels * 1e6:
+        raise InputError(
+            f"The scan says that it has {claim.width} x {claim.height} pixels.",
+            f"at most {megapixels:g} megapixels.",
+            "cut the scan into parts.",
+        )
+    return claim

@@ -1,0 +1,140 @@
+"""Corrected objects as files: a package for EcoTaxa, a table, and a pair of scan and mask to train on."""
+
+import csv
+import io
+import shutil
+import zipfile
+from dataclasses import replace
+
+import cv2
+
+from plankton_keras.ecotaxa.package import write_packages
+from plankton_keras.files import scratch, whole_file
+from plankton_keras.images import CLASS_PNG, pixel_mm
+from plankton_keras.measuring import MeasuredObject
+from plankton_keras.packing import package_object, parents_of
+from plankton_keras.serve.checking import read_claim
+from plankton_keras.serve.working import MEASURES
+from plankton_keras.tabulating import process_of
+from plankton_keras.tidy import write_csv
+
+EXPORTED = "exported"
+# What each file is, by its end; the first that fits.
+WHAT = {
+    "_training.zip": "scan and corrected mask, to unpack for plankton make-tfrecords",
+    "_corrected_objects.csv": "corrected objects and their measures",
+    "prediction.json": "what made the prediction",
+    "_mask.png": "class of each pixel",
+    "_overlay.jpg": "scan with outlines",
+    "_objects.csv": "objects and their boxes",
+    "_probability.tif": "probability of each pixel",
+    "objects.csv": "objects and their measures",
+    "objects.parquet": "objects and their measures",
+    ".html": "report to read",
+    "measure.json": "what was measured",
+}
+
+
+def files_of(task):
+    """Lists the files of a job that is done.
+
+    Args:
+        task: The `working.Task`.
+
+    Returns:
+        A dictionary from name to path; only regular files that lie in the folders themselves.
+    """
+    kinds = ("mask.png", "overlay.jpg", "objects.csv", "probability.tif")
+    predicted = [task.prediction / f"{task.stem}_{kind}" for kind in kinds]
+    if task.source is None:
+        predicted.insert(0, task.prediction / "prediction.json")
+    found = {path.name: path for path in predicted if _is_own(path, task.prediction)}
+    for name in (MEASURES, EXPORTED):
+        folder = task.folder / name
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        found |= {path.name: path for path in paths if _is_own(path, folder) and not path.name.startswith(".")}
+    return found
+
+
+def _is_own(path, folder):
+    return path.is_file() and not path.is_symlink() and path.resolve().parent == folder.resolve()
+
+
+def what_of(name):
+    """Says what a file is.
+
+    Example:
+
+    >>> what_of("ecotaxa_rg_corrected_3.zip"), what_of("rg_mask.png")
+    ('package for EcoTaxa, corrected', 'class of each pixel')
+    """
+    if name.startswith("ecotaxa_"):
+        return "package for EcoTaxa" + (", corrected" if "_corrected_" in name else "")
+    return next((what for end, what in WHAT.items() if name.endswith(end)), "result")
+
+
+def export(result):
+    """Writes the corrected objects of a scan; what was exported before is replaced.
+
+    What a person touched or confirmed has the status `validated`, all else `predicted`.
+
+    Args:
+        result: The `results.Result`.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        InputError: If a value or a vignette does not fit EcoTaxa.
+    """
+    task, (revision, shapes) = result.task, result.log.current()
+    out = task.folder / f"{EXPORTED}.partial"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    ids, parents = parents_of(task.stem, None, process_of(result.content, result.dpi))
+    packed = (_packed(result, shape, ids) for shape in shapes.values())
+    write_packages(out, f"{task.stem}_corrected_{revision}", packed, parents)
+    if shapes:
+        write_csv(out / f"{task.stem}_corrected_objects.csv", _rows(task.stem, shapes))
+    _write_training(out / f"{task.stem}_training.zip", result, shapes)
+    shutil.rmtree(task.folder / EXPORTED, ignore_errors=True)
+    out.replace(task.folder / EXPORTED)
+    return sorted(path.name for path in (task.folder / EXPORTED).iterdir())
+
+
+def _packed(result, shape, ids):
+    gray = result.ground().whitened(shape.window)
+    known = result.task.stem, shape.label, shape.taxon, shape.score, shape.cut
+    each = MeasuredObject(*known, gray, shape.mask, gray, shape.measures)
+    packed = package_object(each, ids, None, pixel_mm(result.dpi))
+    return replace(packed, status="validated") if shape.corrected else packed
+
+
+def _rows(stem, shapes):
+    rows = [
+        {"scan": stem, "label": shape.label, "taxon": shape.taxon, "score": shape.score}
+        | {"cut_by_edge": shape.cut, "corrected": shape.corrected, **shape.measures}
+        for shape in shapes.values()
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _write_training(path, result, shapes):
+    """Writes the pair that make-tfrecords reads, with its taxa.csv; the scan is as it was sent."""
+    living, stem, scan = result.living(shapes), result.task.stem, result.ground().scan
+    ids = {name: index for index, name in enumerate(living)}
+    mask = scratch(scan.height, scan.width * (1 if len(ids) <= 256 else 2))
+    mask = mask if len(ids) <= 256 else mask.view("uint16")
+    for shape in shapes.values():
+        mask[shape.window.slices][shape.mask] = ids[shape.taxon]
+    table = io.StringIO()
+    rows = [(index, name, int(living[name])) for name, index in ids.items()]
+    csv.writer(table, lineterminator="\n").writerows([("id", "name", "living"), *rows])
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        archive.write(result.task.scan, f"{stem}_scan{read_claim(result.task.scan).suffix}")
+        with whole_file(path.with_name("mask.png")) as picture:
+            cv2.imwrite(str(picture), mask, CLASS_PNG)
+            archive.write(picture, f"{stem}_mask.png")
+        archive.writestr("taxa.csv", table.getvalue())
+    path.with_name("mask.png").unlink()

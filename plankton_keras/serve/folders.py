@@ -1,0 +1,65 @@
+"""The prediction folders on the server that the page can open."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from plankton_keras.errors import PlanktonError
+from plankton_keras.journal import NAME
+from plankton_keras.serve.refusing import Refused
+from plankton_keras.tabulating import read_predictions
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A prediction folder.
+
+    Attributes:
+        id: 32 hexadecimal digits, of its name.
+        name: Its name.
+        path: Where it is.
+        content: What `tabulating.read_predictions` gave.
+    """
+
+    id: str
+    name: str
+    path: Path
+    content: dict
+
+    def scan(self, entry):
+        """Gives the path of the scan of an entry: as `plankton predict` was given it, or beside the folder."""
+        path = Path(entry["path"])
+        return path if path.is_file() else self.path.parent / path.name
+
+
+def folders_of(root):
+    """Lists the prediction folders under a folder: itself and those in it.
+
+    Args:
+        root: The folder, or None for nowhere.
+
+    Returns:
+        A list of `Folder`, by name; those that are not whole are left out.
+    """
+    found = []
+    for path in [Path(root), *sorted(Path(root).iterdir())] if root else []:
+        if (path / NAME).is_file() and not path.is_symlink():
+            try:
+                content = read_predictions(path)
+            except PlanktonError:
+                continue
+            name = path.resolve().name
+            found.append(Folder(hashlib.sha256(str(path).encode()).hexdigest()[:32], name, path, content))
+    return found
+
+
+def find_folder(root, id):
+    """Finds a prediction folder.
+
+    Raises:
+        Refused: If there is none of that id.
+    """
+    found = [folder for folder in folders_of(root) if folder.id == id]
+    if not found:
+        raise Refused(404, "There is no such prediction folder.", "one of GET /v1/folders.", "look there.")
+    return found[0]

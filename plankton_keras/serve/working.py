@@ -1,0 +1,129 @@
+"""What is done with the scan of a job: predicted, measured, and its objects cut out, as the commands do."""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plankton_keras.candidates import LocalGround
+from plankton_keras.config import parse_gray_range
+from plankton_keras.errors import ArtefactError
+from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.images import open_image
+from plankton_keras.journal import Journal
+from plankton_keras.predicting import predict_with
+from plankton_keras.scans import open_scan
+from plankton_keras.serve.shapes import write_shapes
+from plankton_keras.tabulating import Context, measure_predictions, read_predictions
+
+PREDICTION, MEASURES, CLASSES, SHAPES = "prediction", "measures", "classes.json", "shapes.jsonl.gz"
+GROUND = "ground.npy"
+
+
+@dataclass(frozen=True)
+class Task:
+    """The scan of a job.
+
+    Attributes:
+        folder: The folder of the job.
+        scan: The scan.
+        stem: Its stem.
+        dpi: Resolution where the file does not say it, or None.
+        source: Prediction folder that holds the prediction already, or None.
+    """
+
+    folder: Path
+    scan: Path
+    stem: str
+    dpi: float | None = None
+    source: Path | None = None
+
+    @property
+    def prediction(self):
+        """The prediction folder."""
+        return self.source or self.folder / PREDICTION
+
+
+def predict(task, predictor, config, tell):
+    """Predicts the scan as `plankton predict` does, unless its journal says that this is done.
+
+    Args:
+        task: The `Task`.
+        predictor: An `inference.Predictor`.
+        config: A `config.PredictConfig`.
+        tell: Called with `(pixels done, pixels in all)`.
+
+    Raises:
+        InputError: If the scan is bad.
+    """
+    config = config.for_classes(len(predictor.classes))
+    try:
+        journal = Journal(task.prediction, predictor, config)
+    except ArtefactError:
+        # Begun with another version of the model, before the service was stopped.
+        shutil.rmtree(task.prediction)
+        journal = Journal(task.prediction, predictor, config)
+    digest = sha256(task.scan)
+    if journal.digest(task.scan.name) != digest:
+        entry = predict_with(predictor, task.scan, digest, config, task.prediction, tell)
+        # By its name alone: paths of the server are nobody's business.
+        journal.add(task.scan.name, entry)
+    journal.write("done")
+
+
+def measure(task, naming, tell):
+    """Measures the objects as `plankton measure` does, and cuts them out for the page.
+
+    Args:
+        task: The `Task`, predicted.
+        naming: As in `tabulating.Context`.
+        tell: Called with `(objects done, objects in all)`.
+
+    Returns:
+        `(objects, dpi, height, width)`: their number, the resolution that counts or None, and the size of the scan.
+
+    Raises:
+        InputError: If the scan is bad.
+        ArtefactError: If the prediction is missing or damaged.
+    """
+    content = read_predictions(task.prediction)
+    (entry,) = (entry for entry in content["scans"] if entry["scan"] == task.stem)
+    content = {**content, "scans": [entry]}
+    living = {}
+
+    def name(vignettes):
+        named = naming(vignettes)
+        living.update(zip(named.names, map(bool, named.living), strict=True))
+        return named
+
+    context = Context.of(content, dpi=task.dpi, naming=name if naming else None)
+    context = dataclasses.replace(context, paths={task.stem: task.scan})
+    out = task.folder / f"{MEASURES}.partial"
+    for old in (out, task.folder / MEASURES):
+        shutil.rmtree(old, ignore_errors=True)
+    out.mkdir(parents=True)
+    total = entry.get("objects") or 1
+
+    def count(done):
+        tell(min(done, total), total)
+
+    result = measure_predictions(task.prediction, content, context, out, tell=count)
+    for kind in ("packages", "reports", "plots"):
+        result[kind] = [Path(path).name for path in result[kind]]
+    write_json(out / "measure.json", result)
+    ground, *others = content["classes"]
+    write_json(task.folder / CLASSES, {ground: False, **(living or dict.fromkeys(others, True))})
+    out.replace(task.folder / MEASURES)
+    with open_image(task.prediction / f"{task.stem}_mask.png") as mask:
+        write_shapes(task.folder / SHAPES, task.prediction, task.stem, mask, task.folder / MEASURES / "objects.csv")
+    with open_scan(task.scan, gray_range_of(content)) as scan, whole_file(task.folder / GROUND) as partial:
+        # For what is measured again after a correction, without another look at the whole scan.
+        np.save(partial, LocalGround(scan).small)
+        return result["objects"], scan.dpi or task.dpi, scan.height, scan.width
+
+
+def gray_range_of(content):
+    """Gives the gray range of a prediction folder's scans, as `scans.open_scan` takes it."""
+    return parse_gray_range(content["settings"]["gray_range"])
