@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from plankton_keras.serve import upload_routes
+from plankton_keras.serve import notifying, upload_routes
 from plankton_keras.serve.exporting import export, files_of, what_of
 from plankton_keras.serve.notifying import event
 from plankton_keras.serve.refusing import Refused
@@ -73,7 +73,7 @@ async def _changes(jobs, id):
             yield _event(jobs, id, row)
             if row is None or row.is_final:
                 return
-            while not (changed := await listener.changes()):
+            while not (changed := await listener.changes(notifying.ALIVE_SECONDS)):
                 yield ALIVE
 
 
@@ -84,7 +84,7 @@ async def _all_changes(jobs):
             if not row.is_final:
                 yield _event(jobs, row.id, row)
         yield ALIVE
-        while None not in (changed := await listener.changes()):
+        while None not in (changed := await listener.changes(notifying.ALIVE_SECONDS)):
             for id in changed:
                 yield _event(jobs, id, await run_in_threadpool(jobs.store.get, id))
             if not changed:

@@ -74,7 +74,7 @@ class Listener:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def changes(self, seconds=ALIVE_SECONDS):
+    async def changes(self, seconds):
         """Waits for changes.
 
         Args:

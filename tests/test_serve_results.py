@@ -1,0 +1,284 @@
+"""Results: outlines, vignettes, counts and files of a job; path tricks; folders on the server."""
+
+import gzip
+import json
+import math
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+from serving import DRAWN, draw, encoded, predictor, service
+
+from plankton_keras.config import PredictConfig
+from plankton_keras.files import sha256
+from plankton_keras.images import pixel_mm
+from plankton_keras.journal import Journal
+from plankton_keras.predicting import predict_with
+from plankton_keras.serve import results
+from plankton_keras.serve.keeping import Kept
+from plankton_keras.serve.shapes import outline_of, pack, unpack
+from plankton_keras.synthetic import draw_scan, write_netpbm
+from plankton_keras.tiles import Window
+from plankton_keras.vignette_pictures import cut_to_object
+
+
+@pytest.fixture
+def served(tmp_path):
+    with service(tmp_path / "data") as made:
+        made.id = made.done(dpi=2400)
+        yield made
+
+
+def test_objects_have_boxes_areas_and_outlines_in_pixels_of_the_scan(served):
+    found = served.objects(served.id)
+    assert [each["box"] for each in found["objects"]] == [
+        [left, top, width, height] for top, left, height, width, _ in (DRAWN[3], DRAWN[0], DRAWN[1], DRAWN[2])
+    ]
+    assert [each["area_px"] for each in found["objects"]] == [1500, 1600, 1600, 2000]
+    assert [(each["name"], each["colour"], each["count"]) for each in found["classes"]] == [
+        ("non-living", "#999999", 0),
+        ("copepod", "#e69f00", 2),
+        ("egg", "#56b4e9", 2),
+    ]
+    side = pixel_mm(2400)
+    assert found["objects"][1]["esd_mm"] == pytest.approx(2 * math.sqrt(1600 / math.pi) * side)
+    assert found["objects"][1]["outline"] == [[[50, 50], [50, 89], [89, 89], [89, 50]]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outlines_are_at_most_a_pixel_off(seed):
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=(200, 220)).astype(np.float32), (0, 0), 8)
+    mask = noise > 0.01
+    rings = outline_of(mask, Window(1000, 2000, 200, 220))
+    drawn = np.zeros(mask.shape, np.uint8)
+    for ring in rings:
+        cv2.polylines(drawn, [np.array(ring) - [2000, 1000]], isClosed=True, color=1)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    edge = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(edge, contours, -1, 1, 1)
+    far = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[drawn > 0].max()
+    back = cv2.distanceTransform(1 - drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[edge > 0].max()
+    # The line itself is drawn on whole pixels, so that it may be half a diagonal further away.
+    assert max(far, back) <= 1.5
+    assert sum(map(len, rings)) < edge.sum() / 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 3)])
+def test_masks_come_back_from_what_is_kept(shape):
+    mask = np.random.default_rng(0).random(shape) > 0.5
+    assert np.array_equal(unpack(pack(mask), shape), mask)
+
+
+def test_objects_are_computed_once_a_revision_and_sent_packed(served, monkeypatch):
+    path = f"/v1/jobs/{served.id}/objects"
+    packed = served.client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    monkeypatch.setattr(results, "entry", lambda _: pytest.fail("computed again"))
+    plain = served.client.get(path, headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert plain.json() == packed.json()
+    monkeypatch.undo()
+    served.client.post(f"/v1/jobs/{served.id}/corrections", json={"revision": 0, "op": "delete", "labels": [1]})
+    assert served.objects(served.id)["revision"] == 1
+    kept = sorted(file.name for file in served.jobs.folder(served.id).glob("objects-*"))
+    assert kept == ["objects-1.json.gz"]
+    assert len(json.loads(gzip.decompress((served.jobs.folder(served.id) / kept[0]).read_bytes()))["objects"]) == 3
+
+
+def test_an_object_says_all_its_measures(served):
+    one = served.client.get(f"/v1/jobs/{served.id}/objects/2").json()
+    assert (one["label"], one["taxon"], one["score"]) == (2, "copepod", 0.9647)
+    assert one["candidates"] == [{"name": "copepod", "probability": 0.9647}]
+    assert (one["measures"]["area"], one["measures"]["bx"], one["measures"]["by"]) == (1600, 50, 50)
+    assert one["measures"]["area_mm2"] == pytest.approx(1600 * pixel_mm(2400) ** 2)
+    for label in (0, 9, 10**30, "x"):
+        answer = served.client.get(f"/v1/jobs/{served.id}/objects/{label}")
+        assert answer.status_code in (400, 404)
+        assert set(answer.json()) == {"error", "expected", "fix"}
+
+
+def test_a_vignette_shows_the_object_alone_with_a_bar(served):
+    answer = served.client.get(f"/v1/jobs/{served.id}/objects/2.png")
+    assert answer.headers["Content-Type"] == "image/png"
+    pixels = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    # 40 pixels and a fifth on each side, and the footer with a bar of 1 mm: 94 pixels, and 10 on each side.
+    assert pixels.shape == (56 + 31, 94 + 20)
+    inner = cut_to_object(pixels, answer.content)
+    assert inner.shape == (40, 40)
+    assert np.abs(inner.astype(int) - round(90 / 220 * 255)).max() <= 2
+    assert served.client.get(f"/v1/jobs/{served.id}/objects/9.png").status_code == 404
+
+
+def test_a_huge_object_is_drawn_small(served, monkeypatch):
+    monkeypatch.setattr(results, "MAX_VIGNETTE", 500)
+    answer = served.client.get(f"/v1/jobs/{served.id}/objects/4.png")
+    pixels = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    inner = cut_to_object(pixels, answer.content)
+    # 100 x 20 pixels are halved; so is the bar.
+    assert inner.shape == (10, 50)
+    assert np.abs(inner.astype(int) - round(150 / 220 * 255)).max() <= 2
+
+
+def test_counts_and_spectrum_follow_from_the_measures(served):
+    found = served.client.get(f"/v1/jobs/{served.id}/summary").json()
+    side = pixel_mm(2400)
+    assert [(row["taxon"], row["living"], row["count"]) for row in found["counts"]] == [
+        ("copepod", True, 2),
+        ("egg", True, 2),
+    ]
+    assert found["counts"][0]["area_mm2"] == pytest.approx(3200 * side**2)
+    volumes = [4 / 3 * math.pi * math.sqrt(area * side**2 / math.pi) ** 3 for area in (1500, 1600, 1600, 2000)]
+    assert found["counts"][0]["biovolume_mm3"] == pytest.approx(volumes[1] + volumes[2])
+    assert found["spectrum"]["unit"] == "mm3"
+    # Octaves of volume; the three smaller ones share one.
+    assert [each["count"] for each in found["spectrum"]["bins"]] == [3, 1]
+    assert sum(each["biovolume"] for each in found["spectrum"]["bins"]) == pytest.approx(sum(volumes))
+    for each in found["spectrum"]["bins"]:
+        assert each["high"] == pytest.approx(2 * each["low"])
+    assert "Only 4 living objects: counts are uncertain by 50 % (1/√n) or more." in found["flags"]
+
+
+def test_without_a_resolution_there_are_no_millimetres(tmp_path):
+    with service(tmp_path / "data") as served:
+        id = served.done()
+        assert served.objects(id)["objects"][0]["esd_mm"] is None
+        found = served.client.get(f"/v1/jobs/{id}/summary").json()
+        assert found["spectrum"] is None
+        assert {row["biovolume_mm3"] for row in found["counts"]} == {None}
+        assert any("No resolution of rg" in text for text in found["flags"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rg_scan.png",
+        "corrections.jsonl",
+        "..%2frg_scan.png",
+        "..%2f..%2f..%2fjobs.sqlite",
+        "%2e%2e/shapes.jsonl.gz",
+        "%2fetc%2fpasswd",
+        "....//",
+        "rg_mask.png%00.txt",
+        "RG_MASK.PNG",
+        "%252e%252e",
+    ],
+)
+def test_only_names_of_the_list_are_served(served, name):
+    assert served.client.get(f"/v1/jobs/{served.id}/files/{name}").status_code == 404
+
+
+def test_links_out_of_the_folder_are_not_followed(served, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    folder = served.jobs.folder(served.id)
+    (folder / "measures" / "a.txt").symlink_to(secret)
+    (folder / "prediction" / "rg_overlay.jpg").unlink()
+    (folder / "prediction" / "rg_overlay.jpg").symlink_to(secret)
+    names = [each["name"] for each in served.client.get(f"/v1/jobs/{served.id}/files").json()["files"]]
+    assert "a.txt" not in names
+    assert "rg_overlay.jpg" not in names
+    assert served.client.get(f"/v1/jobs/{served.id}/files/a.txt").status_code == 404
+
+
+def test_files_are_saved_and_never_shown_as_pages(served):
+    answer = served.client.get(f"/v1/jobs/{served.id}/files/report_rg.html")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="report_rg.html"'
+
+
+def test_values_in_use_are_never_made_twice():
+    made = []
+
+    class Value:
+        def __init__(self, key):
+            made.append(key)
+
+    kept = Kept(Value, most=1)
+    first = kept.get("a")
+    kept.get("b")
+    assert kept.get("a") is first
+    assert made == ["a", "b"]
+    kept.forget("a")
+    assert kept.get("a") is not first
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """A folder with the prediction folder of two scans, and one that is not whole."""
+    out, config = tmp_path / "predictions" / "cruise", PredictConfig()
+    out.mkdir(parents=True)
+    journal = Journal(out, predictor(), config.for_classes(3))
+    for stem in ("a", "b"):
+        path = tmp_path / "scans" / f"{stem}_scan.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(draw()))
+        entry = predict_with(predictor(), path, sha256(path), config, out, lambda *_: None)
+        journal.add(path, entry)
+    journal.write("done")
+    (tmp_path / "predictions" / "begun").mkdir()
+    (tmp_path / "predictions" / "begun" / "prediction.json").write_text('{"status": "running", "scans": []}')
+    return tmp_path / "predictions"
+
+
+def test_a_prediction_folder_on_the_server_is_opened_and_never_written_to(predictions, tmp_path):
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in predictions.rglob("*") if path.is_file()}
+    with service(tmp_path / "data", predictions=predictions) as served:
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        assert (folder["name"], folder["scans"]) == ("cruise", 2)
+        jobs = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert [job["scan"] for job in jobs] == ["a", "b"]
+        assert served.worker.work()
+        assert served.worker.work()
+        first = jobs[0]["id"]
+        job = served.job(first)
+        assert (job["state"], job["objects"], job["height"], job["model_sha256"]) == ("done", 4, 300, "d" * 64)
+        body = {"revision": 0, "op": "split", "label": 4, "line": [[100, 150], [100, 250]]}
+        assert served.client.post(f"/v1/jobs/{first}/corrections", json=body).status_code == 200
+        assert served.client.post(f"/v1/jobs/{first}/export").status_code == 200
+        names = [each["name"] for each in served.client.get(f"/v1/jobs/{first}/files").json()["files"]]
+        assert {"a_mask.png", "objects.csv", "a_training.zip"} <= set(names)
+        assert not {"prediction.json", "b_mask.png"} & set(names)
+        # What is open already is not opened twice.
+        again = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert [job["id"] for job in again] == [job["id"] for job in jobs]
+        assert served.client.delete(f"/v1/jobs/{first}").status_code == 204
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in predictions.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_scans_that_moved_fail_and_other_folders_are_unknown(predictions, tmp_path):
+    with service(tmp_path / "data", predictions=predictions / "cruise") as served:
+        shutil.rmtree(tmp_path / "scans")
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        jobs = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert served.worker.work()
+        assert served.job(jobs[0]["id"])["error"]["error"] == "a does not exist."
+        for id in ("x", "0" * 32, "..%2fcruise"):
+            assert served.client.post(f"/v1/folders/{id}").status_code == 404
+    with service(tmp_path / "other") as served:
+        assert served.client.get("/v1/folders").json() == {"folders": []}
+
+
+@pytest.mark.slow
+def test_a_drawn_scan_is_shown_whole(tmp_path):
+    """Every pixel of the mask is owned by one object, and its outline encloses it."""
+    drawn = draw_scan(1200, 1600, seed=3)
+    write_netpbm(tmp_path / "scan.ppm", drawn.scan)
+
+    def dark(images):
+        living = 1 / (1 + np.exp((images.astype(np.float32) - 190) / 8))
+        return np.stack([1 - living, living, np.zeros_like(living)], axis=-1)
+
+    with service(tmp_path / "data", probabilities=dark) as served:
+        id = served.done((tmp_path / "scan.ppm").read_bytes(), dpi=2400)
+        found = served.objects(id)["objects"]
+        mask = cv2.imread(str(served.jobs.folder(id) / "prediction" / "rg_mask.png"), cv2.IMREAD_UNCHANGED)
+        filled = np.zeros(mask.shape, np.uint8)
+        for each in found:
+            cv2.fillPoly(filled, [np.array(ring) for ring in each["outline"]], 1)
+        assert len(found) > 20
+        assert sum(each["area_px"] for each in found) == np.count_nonzero(mask)
+        grown = cv2.dilate(filled, np.ones((3, 3), np.uint8))
+        assert not ((mask > 0) & (grown == 0)).any()
