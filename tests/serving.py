@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from plankton_keras.inference import Predictor
 from plankton_keras.serve import refusing
 from plankton_keras.serve.job_routes import routes
-from plankton_keras.serve.jobs import Jobs, Limits
+from plankton_keras.serve.jobs import Jobs
+from plankton_keras.serve.limits import Limits
 from plankton_keras.serve.worker import Worker
 from plankton_keras.taxa import living_target
 

@@ -137,6 +137,7 @@ ORDER = (
     "serve.cutting",
     "serve.corrections",
     "serve.folders",
+    "serve.limits",
     "serve.jobs",
     "serve.worker",
     "serve.keeping",

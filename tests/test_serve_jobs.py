@@ -19,7 +19,8 @@ from plankton_keras import predicting, reporting, tabulating
 from plankton_keras.cli import main
 from plankton_keras.errors import ArtefactError
 from plankton_keras.serve import job_routes, notifying, worker
-from plankton_keras.serve.jobs import Jobs, Limits
+from plankton_keras.serve.jobs import Jobs
+from plankton_keras.serve.limits import Limits
 from plankton_keras.serve.notifying import Notifier
 
 
@@ -66,7 +67,7 @@ def test_a_job_says_what_it_is(served):
     job = served.job(id)
     assert (job["state"], job["progress"], job["objects"], job["scan"]) == ("done", 1.0, 4, "rg")
     assert (job["height"], job["width"], job["megapixels"], job["dpi"]) == (300, 400, 0.12, 1200)
-    assert (job["model"], job["version"], job["model_sha256"]) == ("plankton", "1", "d" * 64)
+    assert (job["model"], job["version"], job["model_sha256"]) == ("plankton", 1, "d" * 64)
     assert job["seconds"] > 0
     assert job["error"] is None
     second = served.upload(encoded(draw()))
@@ -209,6 +210,7 @@ def test_results_are_deleted_when_their_time_has_come(tmp_path):
         # A correction counts as use.
         body = {"revision": 0, "op": "delete", "labels": [1]}
         assert served.client.post(f"/v1/jobs/{id}/corrections", json=body).status_code == 200
+        assert served.job(id)["objects"] == 3
         now[0] += 2 * 3600 - 1
         served.worker.work()
         assert served.job(id)["state"] == "done"
@@ -273,7 +275,7 @@ def test_another_version_of_the_model_predicts_anew(tmp_path):
     with service(tmp_path / "data") as served:
         served.worker._current = lambda: (predictor(digest="e" * 64), 2)
         assert served.worker.work()
-        assert (served.job(id)["version"], served.job(id)["model_sha256"]) == ("2", "e" * 64)
+        assert (served.job(id)["version"], served.job(id)["model_sha256"]) == (2, "e" * 64)
         made = json.loads(served.client.get(f"/v1/jobs/{id}/files/prediction.json").content)
         assert made["model_sha256"] == "e" * 64
 
@@ -298,6 +300,36 @@ def test_a_store_of_something_else_is_refused(tmp_path):
     (tmp_path / "jobs.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 20)
     with pytest.raises(ArtefactError, match="cannot be read"):
         Jobs(tmp_path)
+
+
+def test_a_scan_that_ends_the_service_again_and_again_fails(tmp_path):
+    for _ in range(3):
+        with service(tmp_path / "data", probabilities=killed) as served:
+            id = served.jobs.store.all()[0].id if served.jobs.store.all() else served.upload(encoded(draw()))
+            assert served.job(id)["state"] == "waiting"
+            with pytest.raises(Killed):
+                served.worker.work()
+    with service(tmp_path / "data") as served:
+        assert served.job(id)["error"] == {
+            "error": "rg ended the service 3 times.",
+            "expected": "a scan that fits into the memory of the service.",
+            "fix": "cut it into parts, or give the service more memory.",
+        }
+        assert not served.worker.work()
+
+
+def test_jobs_wait_until_a_model_is_loaded(served):
+    id = served.upload(encoded(draw()))
+    served.worker._current = lambda: None
+    assert not served.worker.work()
+    assert served.job(id)["state"] == "waiting"
+
+
+def test_a_scan_that_takes_too_much_memory_to_decode_is_refused(served):
+    # 0.6 megapixels of four channels of 16 bits: 4.8 MB, where 2 bytes a pixel of 1 megapixel are the limit.
+    content = encoded(np.zeros((600, 1000, 4), np.uint16))
+    assert served.job(served.done(content))["error"]["error"] == "The scan takes 0.0 GB of memory to decode."
+    assert served.job(served.done(encoded(np.zeros((600, 1000, 3), np.uint8))))["state"] == "done"
 
 
 def test_a_job_has_its_time(tmp_path):

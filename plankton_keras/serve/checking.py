@@ -1,5 +1,6 @@
 """Whether a file that came from a client is a scan within the limits, told before a single pixel is decoded."""
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ SUFFIXES = {
 }
 # Compressions of TIFF whose decoders stop where the part should end; the others believe what the data says.
 BOUNDED = (1, 5, 8, 32946, 32773, 34925, 50000)
+# Bytes that may be decoded at once for each pixel that a scan may have.
+BYTES = 2
 DAMAGED = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 
 
@@ -33,11 +36,13 @@ class Claim:
         suffix: Suffix of its format.
         height: Rows.
         width: Columns.
+        bytes: What its decoder needs at once, about; 0 where nothing is decoded.
     """
 
     suffix: str
     height: int
     width: int
+    bytes: int = 0
 
 
 def read_claim(path):
@@ -58,7 +63,7 @@ def read_claim(path):
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "upload"
     >>> _ = path.write_bytes(b"P5 3 2 255 " + bytes(6))
     >>> read_claim(path)
-    Claim(suffix='.pgm', height=2, width=3)
+    Claim(suffix='.pgm', height=2, width=3, bytes=0)
     """
     with open(path, "rb") as file:
         head = file.read(8)
@@ -87,13 +92,20 @@ def _of_tiff(path):
                 "none, LZW, deflate, PackBits, LZMA or Zstandard.",
                 "save it again with one of these.",
             )
-        return page.imagelength, page.imagewidth
+        shape = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        needed = math.prod(shape) * page.samplesperpixel * -(-page.bitspersample // 8)
+        return page.imagelength, page.imagewidth, 0 if page.compression == 1 else needed
 
 
 def _of_others(path):
     # Pillow reads the header only until pixels are asked for.
     with PillowImage.open(path, formats=("PNG", "BMP", "GIF", "JPEG")) as image:
-        return image.height, image.width
+        height, width, needed = image.height, image.width, len(image.getbands())
+        is_png, has_palette = image.format == "PNG", image.mode == "P"
+    with open(path, "rb") as file:
+        deep = is_png and file.read(25)[24] == 16
+    # Colours of a palette are decoded to three or four bytes.
+    return height, width, height * width * (4 if has_palette else needed) * (2 if deep else 1)
 
 
 def check_scan(path, megapixels):
@@ -115,5 +127,11 @@ def check_scan(path, megapixels):
             f"The scan says that it has {claim.width} x {claim.height} pixels.",
             f"at most {megapixels:g} megapixels.",
             "cut the scan into parts.",
+        )
+    if claim.bytes > BYTES * megapixels * 1e6:
+        raise InputError(
+            f"The scan takes {claim.bytes / 1e9:.1f} GB of memory to decode.",
+            f"at most {BYTES * megapixels / 1e3:g} GB.",
+            "save it as gray levels, or as TIFF or netpbm without compression.",
         )
     return claim

@@ -32,20 +32,18 @@ class Log:
 
     def __init__(self, path, shapes):
         self._path, self._base, self._lock = path, shapes, threading.Lock()
-        lines = _read(path)
-        self.revision, self._done, self._place = len(lines), [], 0
+        self.revision, self.shapes, self._done, self._place = 0, shapes, [], 0
         self._next = max(shapes, default=0) + 1
-        for line in lines:
+        for line in _read(path):
             self._take(line)
-        self.shapes = self._replayed()
 
     def apply(self, revision, line):
         """Applies an operation.
 
         Args:
             revision: The revision that the client has seen, or None for any.
-            line: Function of this log to a dictionary: `op` and, but for undo and redo, `removed`, the labels, and
-                `added`, a list of `Shape`.
+            line: Function of this log to the line, a dictionary of plain values: `op`; `labels` and `taxon` of a
+                rename; else, but for undo and redo, `removed`, the labels, and `added`, objects as `Shape.to_json`.
 
         Returns:
             `(revision, changed, removed)`: the new revision, a list of `Shape` that are new or other than before, and
@@ -62,13 +60,9 @@ class Log:
                     "the current revision.",
                     "read the objects again.",
                 )
-            made, before = line(self), self.shapes
-            written = {"revision": self.revision + 1, **made}
-            written["added"] = [shape.to_json() for shape in made.get("added", ())]
+            written, before = {"revision": self.revision + 1, **line(self)}, self.shapes
             _append(self._path, written)
             self._take(written)
-            self.revision += 1
-            self.shapes = self._replayed()
             changed = [shape for label, shape in self.shapes.items() if before.get(label) is not shape]
             return self.revision, changed, sorted(before.keys() - self.shapes)
 
@@ -95,21 +89,31 @@ class Log:
 
     def _take(self, line):
         """Takes a line into account."""
-        if line["op"] in ("undo", "redo"):
-            self._place += 1 if line["op"] == "redo" else -1
+        self.revision += 1
+        if line["op"] == "undo":
+            self._place -= 1
+            self.shapes = self._base
+            for change in self._done[: self._place]:
+                self.shapes = _changed(self.shapes, *change)
             return
-        added = [Shape.from_json(values) for values in line["added"]]
-        self._done = [*self._done[: self._place], (line["removed"], added)]
+        if line["op"] != "redo":
+            # What an operation makes of the objects is made once, so that what has not changed stays the same object.
+            self._done = [*self._done[: self._place], self._change(line)]
+        self.shapes = _changed(self.shapes, *self._done[self._place])
         self._place += 1
-        self._next = max([self._next, *(shape.label + 1 for shape in added)])
 
-    def _replayed(self):
-        shapes = dict(self._base)
-        for removed, added in self._done[: self._place]:
-            for label in removed:
-                shapes.pop(label)
-            shapes |= {shape.label: shape for shape in added}
-        return shapes
+    def _change(self, line):
+        """Gives what an operation changes: labels that go, and objects that come."""
+        if line["op"] == "rename":
+            return [], [self.shapes[label].renamed(line["taxon"]) for label in line["labels"]]
+        added = [Shape.from_json(values) for values in line["added"]]
+        self._next = max([self._next, *(shape.label + 1 for shape in added)])
+        return line["removed"], added
+
+
+def _changed(shapes, removed, added):
+    kept = {label: shape for label, shape in shapes.items() if label not in removed}
+    return kept | {shape.label: shape for shape in added}
 
 
 def _read(path):
@@ -156,7 +160,7 @@ def operation(request, remeasured):
     labels = list(dict.fromkeys(labels))
     if op == "rename":
         taxon = taxon_of(request.get("taxon"))
-        return lambda log: _line_of(op, [], [each.renamed(taxon) for each in _found(log, labels)])
+        return lambda log: {"op": op, "labels": [each.label for each in _found(log, labels)], "taxon": taxon}
     if op == "delete":
         return lambda log: _line_of(op, [each.label for each in _found(log, labels)], [])
     if op == "merge":
@@ -165,7 +169,7 @@ def operation(request, remeasured):
 
 
 def _line_of(op, removed, added):
-    return {"op": op, "removed": removed, "added": added}
+    return {"op": op, "removed": removed, "added": [shape.to_json() for shape in added]}
 
 
 def _found(log, labels):

@@ -10,14 +10,14 @@ import shutil
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from plankton_keras.config import PredictConfig, parse_gray_range
-from plankton_keras.errors import ArtefactError
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.serve.folders import find_folder, folders_of
+from plankton_keras.serve.limits import HOUR, Limits, check_disk
 from plankton_keras.serve.notifying import Notifier
-from plankton_keras.serve.refusing import Refused
+from plankton_keras.serve.refusing import Refused, three_lines
 from plankton_keras.serve.store import WAITING_STATES, Row, Store
 from plankton_keras.serve.working import Task, gray_range_of
 from plankton_keras.tabulating import read_predictions
@@ -25,32 +25,8 @@ from plankton_keras.tabulating import read_predictions
 ID = re.compile(r"[0-9a-f]{32}")
 # Names in the data folder, and of an upload in the folder of its job.
 STORE, FOLDERS, LOCK, UPLOAD, TILES = "jobs.sqlite", "jobs", "lock", "scan.bin", "tiles"
-# Seconds after which a full queue may have room.
-RETRY_SECONDS = 30
-# Bytes that stay free on the disk, for the maps of a scan and its results.
-SPARE_BYTES = 2**30
-HOUR = 3600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What the service takes.
-
-    Attributes:
-        upload_bytes: Bytes of a scan.
-        megapixels: Pixels of a scan, in millions.
-        queue: Uploaded jobs that are not finished.
-        keep_hours: Hours that a finished job is kept, counted anew from its last correction.
-        upload_hours: Hours that an upload may rest before it is given up.
-        job_seconds: Seconds that prediction and measuring of a scan may take.
-    """
-
-    upload_bytes: int = 8 * 2**30
-    megapixels: float = 1000
-    queue: int = 20
-    keep_hours: float = 72
-    upload_hours: float = 6
-    job_seconds: float = 6 * HOUR
+# Times that the work on a scan may end with the service; then it is taken for the cause.
+ATTEMPTS = 3
 
 
 class Jobs:
@@ -58,7 +34,7 @@ class Jobs:
 
     Args:
         data: The data folder; it is made where it is missing, and belongs to one service at a time.
-        limits: The `Limits`, or None for the default.
+        limits: The `limits.Limits`, or None for the default.
         config: The `config.PredictConfig` of predictions, or None for the default.
         predictions: Folder of the prediction folders that can be opened, or None.
         name: Name of the model.
@@ -78,7 +54,9 @@ class Jobs:
     def __init__(self, data, limits=None, config=None, predictions=None, name="plankton", clock=time.time):
         self.data, self.limits, self.config = Path(data), limits or Limits(), config or PredictConfig()
         self.name, self.clock, self._predictions = name, clock, predictions
-        self.data.joinpath(FOLDERS).mkdir(parents=True, exist_ok=True)
+        # Scans and results are nobody else's business on this machine.
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data.joinpath(FOLDERS).mkdir(exist_ok=True)
         self._locked = _lock(self.data / LOCK)
         self.store, self.notifier = Store(self.data / STORE), Notifier()
         self.progress, self.woken, self.before_delete = {}, threading.Event(), []
@@ -91,10 +69,19 @@ class Jobs:
         self.store.close()
         self._locked.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def _recover(self):
         """Puts back what an earlier service left in the middle."""
         for row in self.store.all("predicting", "measuring"):
-            self.store.change(row.id, state="waiting")
+            if row.attempts < ATTEMPTS:
+                self.store.change(row.id, state="waiting")
+            else:
+                self.end(row.id, None, "failed", error=three_lines(_deadly(row)))
         for row in self.store.all("uploading"):
             if not self.upload(row.id).is_file():
                 self.store.remove(row.id)
@@ -206,26 +193,11 @@ class Jobs:
         Raises:
             Refused: If the scan is too large or empty, the queue full, or the disk.
         """
-        if not 0 < length <= self.limits.upload_bytes:
-            raise Refused(
-                413 if length else 400,
-                f"The upload has {length} bytes.",
-                f"1 to {self.limits.upload_bytes} bytes.",
-                "send a smaller scan." if length else "send a scan.",
-            )
+        self.limits.check_length(length)
         with self.lock:
-            open_ = [row for row in self.store.all(*WAITING_STATES) if row.source is None]
-            if len(open_) >= self.limits.queue:
-                raise Refused(
-                    429,
-                    f"{len(open_)} scans are waiting already.",
-                    f"at most {self.limits.queue}.",
-                    f"try again in {RETRY_SECONDS} s.",
-                    {"Retry-After": str(RETRY_SECONDS)},
-                )
-            coming = sum(row.bytes - self.describe(row)["received"] for row in open_)
-            if shutil.disk_usage(self.data).free < length + coming + SPARE_BYTES:
-                raise Refused(507, "The disk of the service is full.", "space for the scan.", "try again later.")
+            others = [row for row in self.store.all(*WAITING_STATES) if row.source is None]
+            self.limits.check_queue(len(others))
+            check_disk(self.data, length + sum(row.bytes - self.describe(row)["received"] for row in others))
             row = Row(
                 id=uuid.uuid4().hex,
                 scan=label,
@@ -289,10 +261,10 @@ class Jobs:
             self.notifier.tell(row.id)
         return rows
 
-    def corrected(self, id, revision):
-        """Notes a correction; the job is kept as long from now on as a new one."""
+    def corrected(self, id, revision, objects):
+        """Notes a correction and the number of objects; the job is kept as long from now on as a new one."""
         expires = self.clock() + self.limits.keep_hours * HOUR
-        self.store.change(id, ("done",), revision=revision, expires=expires)
+        self.store.change(id, ("done",), revision=revision, objects=objects, expires=expires)
         self.notifier.tell(id)
 
     def end(self, id, states, state, **values):
@@ -374,6 +346,14 @@ def _lock(path):
             f"{path.parent} is used by another service.", "a data folder of its own.", "choose another --data."
         ) from None
     return file
+
+
+def _deadly(row):
+    return InputError(
+        f"{row.scan} ended the service {ATTEMPTS} times.",
+        "a scan that fits into the memory of the service.",
+        "cut it into parts, or give the service more memory.",
+    )
 
 
 def _unknown():

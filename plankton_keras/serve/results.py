@@ -59,7 +59,7 @@ class Results:
         result = self._results.get(id)
         if result.log.revision != row.revision:
             # A kill came between the correction and its note.
-            self._jobs.corrected(id, result.log.revision)
+            self._jobs.corrected(id, result.log.revision, len(result.log.shapes))
         return result
 
     def _read(self, id):
@@ -103,7 +103,7 @@ class Results:
 
     def _corrected(self, id, result, revision, line):
         revision, changed, removed = result.log.apply(revision, line)
-        self._jobs.corrected(id, revision)
+        self._jobs.corrected(id, revision, len(result.log.shapes))
         return {"revision": revision, "objects": [entry(shape) for shape in changed], "removed": removed}
 
 

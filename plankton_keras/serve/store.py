@@ -35,6 +35,7 @@ class Row:
         objects: Number of objects that were found, or None.
         model: Path of the model that found them, or None.
         version: Its version, or None.
+        attempts: Times that work on it began.
         model_sha256: Its digest, or None.
         source: Prediction folder on the server that holds the prediction, or None for an upload.
         revision: Number of corrections, undone ones and undoing included.
@@ -56,10 +57,11 @@ class Row:
     width: int | None = None
     objects: int | None = None
     model: str | None = None
-    version: str | None = None
+    version: int | None = None
     model_sha256: str | None = None
     source: str | None = None
     revision: int = 0
+    attempts: int = 0
     file: str | None = None
 
     @property

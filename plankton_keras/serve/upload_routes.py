@@ -53,6 +53,8 @@ def routes(jobs):
         busy.take(id)
         try:
             size = await append(jobs.upload(id), row.bytes, start, request.stream())
+        except FileNotFoundError:
+            raise Refused(404, "The upload was given up.", "one that is not.", "begin a new one.") from None
         except ClientDisconnect:
             # What came is kept, and nobody hears the answer.
             return Response(None, 400, RESUMABLE)
@@ -67,7 +69,9 @@ def routes(jobs):
         _check_version(request)
         if jobs.get(id).state != "uploading":
             raise Refused(409, "The upload is whole.", "one that is not.", f"DELETE /v1/jobs/{id}.")
-        jobs.remove(id)
+        # Cancelled, then deleted.
+        while jobs.remove(id):
+            pass
         return Response(None, 204, RESUMABLE)
 
     return router

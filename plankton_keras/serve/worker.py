@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 # Share of the progress at which prediction ends and measuring begins.
 PREDICTED = 0.6
 # Seconds between two words of progress, and between two looks for what has expired.
-TELL_SECONDS, LOOK_SECONDS = 0.5, 60
+TELL_SECONDS, LOOK_SECONDS = 0.5, 10
 
 
 class _Stopped(Exception):
@@ -27,7 +27,8 @@ class Worker:
 
     Args:
         jobs: The `jobs.Jobs`.
-        current: Gives `(predictor, version)`: the `inference.Predictor` to use, and the version of its model.
+        current: Gives `(predictor, version)`: the `inference.Predictor` to use, and the number of its version; None
+            where none is loaded yet.
         naming: As in `tabulating.Context`, or None.
     """
 
@@ -35,6 +36,13 @@ class Worker:
         self._jobs, self._current, self._naming = jobs, current, naming
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def start(self):
         """Begins."""
@@ -70,15 +78,15 @@ class Worker:
             Whether there was one.
         """
         self._jobs.expire()
-        waiting = self._jobs.store.all("waiting")
-        if not waiting:
+        waiting, model = self._jobs.store.all("waiting"), self._current()
+        if not waiting or model is None:
             return False
         row = waiting[-1]
         with self._jobs.lock:
             self._jobs.busy = row.id
         try:
             with contextlib.suppress(_Stopped):
-                self._do(row)
+                self._do(row, *model)
         except PlanktonError as error:
             self._fail(row, three_lines(error))
         except Exception:
@@ -89,15 +97,15 @@ class Worker:
             self._jobs.release()
         return True
 
-    def _do(self, row):
+    def _do(self, row, predictor, version):
         jobs, deadline = self._jobs, time.monotonic() + self._jobs.limits.job_seconds
+        begun = {"started": jobs.clock(), "attempts": row.attempts + 1}
         if row.source:
-            self._step(row.id, "waiting", state="measuring", started=jobs.clock())
+            self._step(row.id, "waiting", state="measuring", **begun)
             low = 0.0
         else:
-            predictor, version = self._current()
-            known = {"model": jobs.name, "version": str(version), "model_sha256": predictor.digest}
-            self._step(row.id, "waiting", state="predicting", started=jobs.clock(), **known)
+            begun |= {"model": jobs.name, "version": version, "model_sha256": predictor.digest}
+            self._step(row.id, "waiting", state="predicting", **begun)
             row = self._named(row)
             predict(jobs.task(row), predictor, jobs.config, self._teller(row.id, 0.0, PREDICTED, deadline))
             self._step(row.id, "predicting", state="measuring")
