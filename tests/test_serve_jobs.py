@@ -1,6 +1,7 @@
 """Jobs: the files of the commands, states that outlive the service, progress, cancelling, expiry."""
 
 import asyncio
+import errno
 import functools
 import json
 import threading
@@ -316,6 +317,14 @@ def test_a_scan_that_ends_the_service_again_and_again_fails(tmp_path):
             "fix": "cut it into parts, or give the service more memory.",
         }
         assert not served.worker.work()
+
+
+def test_a_full_disk_is_said(tmp_path):
+    def full(_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with service(tmp_path / "data", probabilities=full) as served:
+        assert served.job(served.done())["error"]["error"] == "The disk of the service is full."
 
 
 def test_jobs_wait_until_a_model_is_loaded(served):

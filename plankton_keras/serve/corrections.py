@@ -129,6 +129,8 @@ def _read(path):
 
 
 def _append(path, line):
+    if not path.parent.is_dir():
+        raise Refused(404, "The job was deleted.", "a job of GET /v1/jobs.", "look there.")
     with open(path, "ab") as file:
         file.write(json.dumps(line).encode() + b"\n")
         file.flush()

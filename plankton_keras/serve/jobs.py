@@ -77,11 +77,7 @@ class Jobs:
 
     def _recover(self):
         """Puts back what an earlier service left in the middle."""
-        for row in self.store.all("predicting", "measuring"):
-            if row.attempts < ATTEMPTS:
-                self.store.change(row.id, state="waiting")
-            else:
-                self.end(row.id, None, "failed", error=three_lines(_deadly(row)))
+        self.put_back()
         for row in self.store.all("uploading"):
             if not self.upload(row.id).is_file():
                 self.store.remove(row.id)
@@ -90,6 +86,14 @@ class Jobs:
         for folder in self.data.joinpath(FOLDERS).iterdir():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def put_back(self):
+        """Lets jobs wait again that nobody works on any more; called when nobody does."""
+        for row in self.store.all("predicting", "measuring"):
+            if row.attempts < ATTEMPTS:
+                self.store.change(row.id, state="waiting")
+            else:
+                self.end(row.id, None, "failed", error=three_lines(_deadly(row)))
 
     def folder(self, id):
         """Gives the folder of a job.

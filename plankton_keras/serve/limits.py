@@ -1,5 +1,6 @@
 """What the service takes, and whether one more scan fits."""
 
+import errno
 import shutil
 from dataclasses import dataclass
 
@@ -57,4 +58,14 @@ class Limits:
 def check_disk(folder, coming):
     """Refuses so many bytes that are still to come where the disk of a folder has no space for them."""
     if shutil.disk_usage(folder).free < coming + SPARE_BYTES:
-        raise Refused(507, "The disk of the service is full.", "space for the scan.", "try again later.")
+        raise disk_full()
+
+
+def is_disk_full(error):
+    """Tells whether an `OSError` is that of a full disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full():
+    """Makes the error of a full disk."""
+    return Refused(507, "The disk of the service is full.", "space for the scan and its results.", "try again later.")

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import errno
 import math
 import os
 import threading
@@ -11,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from plankton_keras.ecotaxa.package import file_name
 from plankton_keras.pairs import stem_of
+from plankton_keras.serve.limits import disk_full, is_disk_full
 from plankton_keras.serve.refusing import Refused
 
 VERSION = "1.0.0"
@@ -156,7 +156,7 @@ async def append(path, length, offset, chunks):
             await run_in_threadpool(_write, file, held)
             await run_in_threadpool(os.fsync, file.fileno())
         except OSError as error:
-            raise _disk_full() if error.errno in (errno.ENOSPC, errno.EDQUOT) else error from None
+            raise disk_full() if is_disk_full(error) else error from None
         except BaseException:
             # The client is gone, or the service ends: nothing may be awaited any more.
             _write(file, held)
@@ -175,7 +175,3 @@ def _write(file, held):
 
 def _too_long(length):
     return Refused(413, "The body is longer than the upload.", f"{length} bytes in all.", "send what was announced.")
-
-
-def _disk_full():
-    return Refused(507, "The disk of the service is full.", "space for the scan and its results.", "try again later.")

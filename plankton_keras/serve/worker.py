@@ -7,6 +7,7 @@ import time
 
 from plankton_keras.errors import InputError, PlanktonError
 from plankton_keras.serve.checking import check_scan
+from plankton_keras.serve.limits import disk_full, is_disk_full
 from plankton_keras.serve.refusing import three_lines
 from plankton_keras.serve.working import measure, predict
 
@@ -78,6 +79,7 @@ class Worker:
             Whether there was one.
         """
         self._jobs.expire()
+        self._jobs.put_back()
         waiting, model = self._jobs.store.all("waiting"), self._current()
         if not waiting or model is None:
             return False
@@ -89,8 +91,11 @@ class Worker:
                 self._do(row, *model)
         except PlanktonError as error:
             self._fail(row, three_lines(error))
-        except Exception:
+        except Exception as error:
             log.exception("Job %s failed", row.id)
+            if isinstance(error, OSError) and is_disk_full(error):
+                self._fail(row, three_lines(disk_full()))
+                return True
             what = {"error": "The service failed at this scan.", "expected": "that it does not."}
             self._fail(row, {**what, "fix": "send it again; if it fails again, tell who runs the service."})
         finally:
