@@ -18,6 +18,7 @@ from plankton_keras.images import pixel_mm
 from plankton_keras.journal import Journal
 from plankton_keras.predicting import predict_with
 from plankton_keras.serve import results
+from plankton_keras.serve.folders import folders_of
 from plankton_keras.serve.keeping import Kept
 from plankton_keras.serve.shapes import outline_of, pack, unpack
 from plankton_keras.synthetic import draw_scan, write_netpbm
@@ -246,6 +247,15 @@ def test_a_prediction_folder_on_the_server_is_opened_and_never_written_to(predic
         assert served.client.delete(f"/v1/jobs/{first}").status_code == 204
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in predictions.rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize("stem", ["../a", "/etc/passwd", "a/b"])
+def test_folders_whose_scans_are_paths_are_left_out(predictions, stem):
+    path = predictions / "cruise" / "prediction.json"
+    content = json.loads(path.read_text())
+    content["scans"][0]["scan"] = stem
+    path.write_text(json.dumps(content))
+    assert folders_of(predictions) == []
 
 
 def test_scans_that_moved_fail_and_other_folders_are_unknown(predictions, tmp_path):

@@ -39,7 +39,7 @@ def folders_of(root):
         root: The folder, or None for nowhere.
 
     Returns:
-        A list of `Folder`, by name; those that are not whole are left out.
+        A list of `Folder`, by name; those that are not whole, or hold what is no name of a scan, are left out.
     """
     found = []
     for path in [Path(root), *sorted(Path(root).iterdir())] if root else []:
@@ -47,6 +47,9 @@ def folders_of(root):
             try:
                 content = read_predictions(path)
             except PlanktonError:
+                continue
+            # Stems become names of files; no command writes such ones.
+            if any(Path(entry["scan"]).name != entry["scan"] for entry in content["scans"]):
                 continue
             name = path.resolve().name
             found.append(Folder(hashlib.sha256(str(path).encode()).hexdigest()[:32], name, path, content))
