@@ -5,6 +5,7 @@ Each setting says what it is in `help`; ranges and choices are checked when a co
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -260,6 +261,45 @@ class PredictConfig(Config):
         """
         largest = STRIDE * int((PROBABILITIES / num_classes) ** 0.5 / STRIDE)
         return dataclasses.replace(self, tile=min(self.tile, max(largest, STRIDE * -(-8 * self.context // STRIDE))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig(Config):
+    """How the service listens, and what it takes."""
+
+    command = "serve"
+
+    host: str = setting("127.0.0.1", "Where to listen; another host than this machine needs a --token.")
+    port: int = setting(8501, "Port; 0 is any that is free.", low=0, high=65535)
+    name: str = setting("plankton", "Name of the model in the URL.")
+    batch_size: int = setting(16, "Patches computed at once, at most.", low=1, high=1024)
+    wait_ms: float = setting(5.0, "Milliseconds that a patch waits for others that are on their way.", low=0, high=1000)
+    max_requests: int = setting(128, "Requests for patches at once; further ones are answered 429.", low=1, high=10000)
+    max_request_mb: int = setting(16, "MB of a request for patches.", low=1, high=1024)
+    max_request_megapixels: float = setting(4.0, "Megapixels of a request for patches.", low=0.01, high=1000)
+    max_upload_gb: int = setting(8, "GB of a scan.", low=1, high=1000)
+    max_megapixels: float = setting(1000.0, "Megapixels of a scan.", low=1, high=8000)
+    max_jobs: int = setting(20, "Scans that wait or are worked on; further ones are answered 429.", low=1)
+    keep_hours: float = setting(72.0, "Hours that results are kept.", low=0.01)
+    request_seconds: float = setting(30.0, "Seconds in which a request is to arrive.", low=1, high=3600)
+
+    def __post_init__(self):
+        """Checks each setting; the name stands in a URL.
+
+        Raises:
+            SettingError: If one is out of range.
+
+        Example:
+
+        >>> ServeConfig(name="a/b")
+        Traceback (most recent call last):
+        plankton_keras.errors.SettingError: --name is 'a/b'.
+        Expected: letters, digits, - and _.
+        Fix: choose another --name.
+        """
+        super().__post_init__()
+        if not re.fullmatch(r"[\w-]+", self.name, re.ASCII):
+            raise SettingError(f"--name is {self.name!r}.", "letters, digits, - and _.", "choose another --name.")
 
 
 def parse_gray_range(text):

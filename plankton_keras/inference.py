@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from plankton_keras.config import ENCODERS, parse_wanted
-from plankton_keras.errors import ArtefactError, SettingError
+from plankton_keras.errors import ArtefactError, InputError, SettingError
 from plankton_keras.export import METADATA, newest_version
 from plankton_keras.files import read_json, sha256
 from plankton_keras.fusion import Judge, Weights
@@ -109,6 +109,22 @@ class Classifier:
     confusion: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Signature:
+    """A signature of an export, as another program calls it.
+
+    Attributes:
+        inputs: `(type, shape)` of each input by name, in the order that `compute` takes them: uint8, float32 or bytes;
+            None in a shape is any size.
+        output: `(name, type, shape)` of what it gives.
+        compute: Function of the inputs as arrays to the array that they give; an `InputError` says what is wrong.
+    """
+
+    inputs: dict
+    output: tuple
+    compute: Callable
+
+
 def load_predictor(path):
     """Loads a run or an export.
 
@@ -123,13 +139,17 @@ def load_predictor(path):
     """
     path = Path(path)
     if is_classifier(path):
-        raise ArtefactError(
-            f"{path} classifies vignettes; it finds nothing on a scan.",
-            "a run of patches, or its export.",
-            "score vignettes with plankton evaluate.",
-        )
+        raise _finds_nothing(path)
     run = Run(path)
     return _of_run(run.open()) if run.config.is_file() else _of_export(*_open_export(path))
+
+
+def _finds_nothing(path):
+    return ArtefactError(
+        f"{path} classifies vignettes; it finds nothing on a scan.",
+        "a run of patches, or its export.",
+        "score vignettes with plankton evaluate.",
+    )
 
 
 def _open_export(path):
@@ -254,10 +274,8 @@ def load_classifier(path):
         classify = _classify_with(tempered(_load(run.model), run.temperature()))
     else:
         folder, known = _open_export(path)
-        classify, digest = (
-            _signature(folder, "serving_default", len(known["classes"])),
-            sha256(folder / "saved_model.pb"),
-        )
+        classify = _in_batches(_signature(_loaded(folder), folder, "serving_default"), len(known["classes"]))
+        digest = sha256(folder / "saved_model.pb")
     confusion = known.get("confusion")
     return Classifier(
         classify=classify,
@@ -290,32 +308,84 @@ def is_classifier(path):
     return _open_export(Path(path))[1]["model"] in ENCODERS
 
 
-def _signature(folder, name, num_classes=None):
-    """Loads a signature of a SavedModel with nothing but TensorFlow; one of vignettes has a number of classes.
-
-    Returns:
-        A function of arrays to the probabilities.
-    """
+def _loaded(folder):
+    """Loads a SavedModel with nothing but TensorFlow. It loses its variables with the last reference to it."""
     import tensorflow as tf
 
     try:
-        # A SavedModel loses its variables with the last reference to it.
-        loaded = tf.saved_model.load(str(folder))
-        function = _constant(loaded.signatures[name])
+        return tf.saved_model.load(str(folder))
     except (OSError, ValueError) as error:
-        raise ArtefactError(
-            f"{folder} cannot be read: {str(error).splitlines()[0]}",
-            "a whole SavedModel.",
-            f"export again: {REEXPORT}.",
-        ) from error
-    return _in_batches(function, num_classes) if num_classes else function
+        raise _damaged(folder, error) from error
+
+
+def load_export(path):
+    """Loads an export for a service: as a predictor, and each signature as it is.
+
+    Args:
+        path: The folder of one version.
+
+    Returns:
+        `(predictor, signatures, metadata)`: a `Predictor`, `Signature` by name, and what metadata.json says.
+
+    Raises:
+        ArtefactError: If it is none, damaged, or of vignettes.
+    """
+    if is_classifier(path):
+        raise _finds_nothing(path)
+    folder, metadata = _open_export(path)
+    loaded = _loaded(folder)
+    names = [name for name in loaded.signatures if not name.startswith("__")]
+    functions = {name: _signature(loaded, folder, name) for name in names}
+    signatures = {name: _described(loaded.signatures[name], functions[name]) for name in names}
+    return _predictor(folder, metadata, functions), signatures, metadata
+
+
+def _described(function, compute):
+    """Makes the `Signature` of a function that TensorFlow loaded."""
+    import tensorflow as tf
+
+    def told(spec):
+        return "bytes" if spec.dtype == tf.string else spec.dtype.name, tuple(spec.shape)
+
+    def checked(*arrays):
+        try:
+            return compute(*arrays)
+        except tf.errors.InvalidArgumentError as error:
+            # The lines before name nodes and source files; those after, the graph.
+            reason = error.message.partition("\n\t [[")[0].strip().splitlines()[-1]
+            raise InputError(f"The patches cannot be computed: {reason}", "whole images.", "send others.") from None
+
+    given = function.structured_input_signature[1]
+    ((name, output),) = function.structured_outputs.items()
+    return Signature({key: told(given[key]) for key in sorted(given)}, (name, *told(output)), checked)
+
+
+def _damaged(folder, error):
+    return ArtefactError(
+        f"{folder} cannot be read: {str(error).splitlines()[0]}", "a whole SavedModel.", f"export again: {REEXPORT}."
+    )
+
+
+def _signature(loaded, folder, name):
+    """Makes a function of arrays to probabilities out of a signature."""
+    try:
+        return _constant(loaded.signatures[name])
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(folder, error) from error
 
 
 def _of_export(folder, metadata):
     """Makes the predictor of a SavedModel."""
-    probabilities, judge = _signature(folder, "serving_default"), None
+    loaded = _loaded(folder)
+    names = ["serving_default", *(["serving_vignettes"] if metadata.get("objects") else [])]
+    return _predictor(folder, metadata, {name: _signature(loaded, folder, name) for name in names})
+
+
+def _predictor(folder, metadata, functions):
+    """Makes the predictor of an export's functions."""
+    probabilities, judge = functions["serving_default"], None
     if metadata.get("objects"):
-        classify = _signature(folder, "serving_vignettes", len(metadata["classes"]))
+        classify = _in_batches(functions["serving_vignettes"], len(metadata["classes"]))
         judge = Judge(classify, Weights(**metadata["objects"]))
     return Predictor(
         probabilities=lambda images: probabilities(images[..., None]),

@@ -11,6 +11,7 @@ from plankton_keras.cli.make_tfrecords import make_tfrecords
 from plankton_keras.cli.measure import measure
 from plankton_keras.cli.output import PlanktonGroup
 from plankton_keras.cli.predict import predict
+from plankton_keras.cli.serve import serve
 from plankton_keras.cli.submit import submit
 from plankton_keras.cli.train import train
 from plankton_keras.cli.validate import validate
@@ -23,5 +24,5 @@ main = PlanktonGroup(
     Example:
         plankton demo plankton-demo
     """,
-    commands=[demo, validate, make_tfrecords, train, evaluate, predict, measure, submit, export, info],
+    commands=[demo, validate, make_tfrecords, train, evaluate, predict, measure, submit, export, serve, info],
 )

@@ -10,6 +10,12 @@ import click
 FOLDER = click.Path(path_type=Path)
 
 out_option = click.option("--out", type=FOLDER, required=True, help="Where to write.")
+token_option = click.option(
+    "--token",
+    envvar="PLANKTON_TOKEN",
+    metavar="TEXT",
+    help="What clients of a service must know. Better in PLANKTON_TOKEN, since others see the options of a command.",
+)
 masks_option = click.option("--masks", type=FOLDER, help="Folder of masks with the stems of the scans.")
 
 _FLAGS = {

@@ -1,5 +1,6 @@
 """The one place that prints: results to stdout, progress and messages to stderr, errors as three lines or as JSON."""
 
+import importlib.util
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import time
 import click
 
 from plankton_keras import __version__
-from plankton_keras.errors import PlanktonError
+from plankton_keras.errors import PlanktonError, SettingError
 from plankton_keras.files import write_json
 from plankton_keras.noise import no_noise
 
@@ -166,6 +167,41 @@ def listen(quiet=False):
     logger.handlers = [] if quiet else [_ToStderr()]
     logger.propagate = False
     logger.setLevel(logging.INFO)
+
+
+def log_requests(quiet=False):
+    """Prints a line for each request that a service answers, with its time, to stderr."""
+    logger = logging.getLogger("plankton_requests")
+    handler = logging.NullHandler() if quiet else logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+
+
+def need(module, extra):
+    """Says how to install an extra that a command needs.
+
+    Args:
+        module: A module of it.
+        extra: Its name in setup.cfg.
+
+    Raises:
+        SettingError: If the module is not installed.
+
+    Example:
+
+    >>> need("fastappi", "serve")
+    Traceback (most recent call last):
+    plankton_keras.errors.SettingError: fastappi is not installed.
+    Expected: the extra serve.
+    Fix: pip install ".[serve]" --constraint constraints.txt
+    """
+    if importlib.util.find_spec(module) is None:
+        raise SettingError(
+            f"{module} is not installed.",
+            f"the extra {extra}.",
+            f'pip install ".[{extra}]" --constraint constraints.txt',
+        )
 
 
 def prepare(quiet=False, backend="tensorflow"):

@@ -1,0 +1,121 @@
+"""The socket, and uvicorn with what it lacks: it waits for the head of a request, and for a slow reader, for ever."""
+
+import socket
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from plankton_keras.errors import SettingError
+
+# Connections at once; further ones are answered 503.
+CONNECTIONS = 512
+# Seconds that requests have to end once the service is told to.
+GRACE = 10
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def patient_for(seconds):
+    """Makes the protocol of connections that may be silent or stuck for so long.
+
+    Args:
+        seconds: Time for the head of a request to come whole, for what is left of a refused body, and for an answer to
+            be taken.
+
+    Returns:
+        A class for `uvicorn.Config(http=...)`.
+    """
+
+    class Patient(H11Protocol):
+        timer = None
+
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.wait()
+
+        def data_received(self, data):
+            super().data_received(data)
+            # A request whose head is here is watched by `guarding`, until it is answered.
+            if self.is_busy():
+                self.stop()
+            elif self.timer is None:
+                self.wait()
+
+        def on_response_complete(self):
+            super().on_response_complete()
+            self.stop()
+            if not self.is_busy():
+                self.wait()
+
+        def connection_lost(self, error):
+            self.stop()
+            super().connection_lost(error)
+
+        def is_busy(self):
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def wait(self):
+            self.timer = self.loop.call_later(seconds, self.give_up)
+
+        def stop(self):
+            if self.timer:
+                self.timer.cancel()
+            self.timer = None
+
+        def give_up(self):
+            self.timer = None
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.write(_TOO_SLOW)
+                self.transport.close()
+            else:
+                self.transport.abort()
+
+    return Patient
+
+
+def bind(host, port):
+    """Opens the socket.
+
+    Args:
+        host: A name or address.
+        port: A number; 0 takes a free one.
+
+    Returns:
+        A `socket.socket`.
+
+    Raises:
+        SettingError: If it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingError(
+            f"{host}, port {port}, cannot be listened to: {reason}.",
+            "an address of this machine and a free port.",
+            "choose another --port, or end what listens there.",
+        ) from None
+
+
+def server_of(app, seconds):
+    """Makes the server of an application; its `run(sockets=[...])` ends at Ctrl+C.
+
+    Args:
+        app: An ASGI application.
+        seconds: As for `patient_for`.
+
+    Returns:
+        A `uvicorn.Server`.
+    """
+    settings = uvicorn.Config(
+        app,
+        http=patient_for(seconds),
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=GRACE,
+        lifespan="on",
+    )
+    return uvicorn.Server(settings)
