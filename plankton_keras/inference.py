@@ -353,7 +353,7 @@ def _described(function, compute):
         except tf.errors.InvalidArgumentError as error:
             # The lines before name nodes and source files; those after, the graph.
             reason = error.message.partition("\n\t [[")[0].strip().splitlines()[-1]
-            raise InputError(f"The patches cannot be computed: {reason}", "whole images.", "send others.") from None
+            raise InputError(f"The patches cannot be computed: {reason}.", "whole images.", "send others.") from None
 
     given = function.structured_input_signature[1]
     ((name, output),) = function.structured_outputs.items()

@@ -131,7 +131,7 @@ def _numbers(name, value):
         array = np.array(value)
     except (ValueError, OverflowError):
         raise _bad(f"{name} is ragged", "lists of one length at each level") from None
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iuf" or not array.size:
         raise _bad(f"{name} holds other things than numbers", "nested lists of numbers")
     return array
 

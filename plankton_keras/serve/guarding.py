@@ -127,7 +127,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._limits)
+        exchange = _Exchange(scope, receive, send, self._limits, self._identity)
         refused = self._refusal(scope)
         try:
             if refused:
@@ -135,7 +135,7 @@ class Guard:
             elif scope["path"] == LOGIN and scope["method"] == "POST":
                 await self._login(scope, exchange)
             else:
-                await self._app(scope, exchange.receive, lambda message: exchange.send(message, self._identity()))
+                await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             # Who stopped reading because it was refused here has nothing to say.
             if not exchange.refused:
@@ -190,7 +190,7 @@ class Guard:
         if self._token is not None:
             secure = scope.get("scheme") == "https"
             answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
-        await answer(scope, exchange.receive, lambda message: exchange.send(message, self._identity()))
+        await answer(scope, exchange.receive, exchange.send)
 
 
 def _digest(text):
@@ -232,8 +232,8 @@ def too_large(most):
 class _Exchange:
     """One request and its answer, with what is counted on the way."""
 
-    def __init__(self, scope, receive, send, limits):
-        self.scope, self._receive, self._send, self._limits = scope, receive, send, limits
+    def __init__(self, scope, receive, send, limits, identity):
+        self.scope, self._receive, self._send, self._limits, self._identity = scope, receive, send, limits, identity
         self.started, self.status, self.refused = time.monotonic(), None, None
         self._bytes, self._whole = 0, False
         self._most = limits.of(scope["path"])
@@ -280,7 +280,7 @@ class _Exchange:
         await JSONResponse(lines, error.status, headers)(self.scope, self._receive, self.send)
         self.refused = error
 
-    async def send(self, message, identity=None):
+    async def send(self, message):
         """Sends a part of the answer, with the headers that each has."""
         if self.refused:
             return
@@ -289,7 +289,7 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             # The files of the page are asked for anew each time, and sent if they changed; answers are not kept.
             keeping = {"Cache-Control": "no-cache" if self.scope["path"].startswith(OPEN_FOLDERS) else "no-store"}
-            for name, value in {**_HEADERS, **keeping, **identified(identity)}.items():
+            for name, value in {**_HEADERS, **keeping, **identified(self._identity())}.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
