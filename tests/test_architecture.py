@@ -157,6 +157,7 @@ ORDER = (
     "serve.rest",
     "serve.app",
     "serve.client",
+    "serve.fetching",
     "cli.output",
     "cli.options",
     "cli.demo",

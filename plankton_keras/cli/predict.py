@@ -7,14 +7,18 @@ import click
 
 from plankton_keras.cli import options, output
 from plankton_keras.config import PredictConfig, parse_gray_range
+from plankton_keras.errors import SettingError
 
 
 @click.command()
 @click.argument("paths", type=options.FOLDER, nargs=-1, required=True, metavar="MODEL... SCAN...")
 @options.out_option
+@click.option("--server", metavar="URL", help="Have a service predict, which plankton serve started; no MODEL then.")
+@options.token_option
+@click.option("--dpi", type=click.FloatRange(min=1), help="With --server: resolution of scans that do not say theirs.")
 @options.config_options(PredictConfig)
 @options.flags("workers", "scheduler", "dry_run", "overwrite", "json", "quiet")
-def predict(paths, out, config_file, flags, **settings):
+def predict(paths, out, server, flags, **settings):
     """Predict whole scans of any size.
 
     MODEL is a run or an export; several are averaged. Each SCAN is a file or a folder of them. Scans that are done are
@@ -23,8 +27,12 @@ def predict(paths, out, config_file, flags, **settings):
     \b
     Example:
         plankton predict runs/unet scans/test --out predictions/test
+        plankton predict --server http://127.0.0.1:8501 scans/test --out predictions/test
     """
-    config = options.build_config(PredictConfig, settings, config_file)
+    if server:
+        _predict_there(server, paths, out, flags, settings)
+        return
+    config = options.build_config(PredictConfig, settings, settings["config_file"])
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew, deal
     from plankton_keras.files import claim_folder
@@ -72,8 +80,13 @@ def predict(paths, out, config_file, flags, **settings):
 def _finish(journal, paths, failed, as_json):
     """Says what was done and what was not."""
     journal.write("failed" if failed else "done", failed)
-    out = journal.path.parent
-    done = [journal.scans[str(path)] for path in paths if str(path) in journal.scans]
+    _report(
+        journal.path.parent, [journal.scans[str(path)] for path in paths if str(path) in journal.scans], failed, as_json
+    )
+
+
+def _report(out, done, failed, as_json):
+    """Prints entries of prediction.json."""
     result = {"out": str(out), "scans": done, "failed": failed}
     lines = [
         f"{entry['scan']}: {entry['objects']} objects, {entry['megapixels']:.1f} Mpx in {entry['seconds']:.1f} s "
@@ -88,6 +101,36 @@ def _finish(journal, paths, failed, as_json):
     output.finish(result, [*lines, f"Masks, object tables and overlays: {out}"], as_json)
     if failed:
         click.get_current_context().exit(3)
+
+
+def _predict_there(url, paths, out, flags, settings):
+    """Predicts scans by a service; its settings are those of the service."""
+    own = [name for name in ("config_file", *PredictConfig.names()) if settings[name] is not None]
+    own += [name for name in ("workers", "scheduler", "dry_run") if getattr(flags, name) not in (None, False, 1)]
+    if own:
+        raise SettingError(
+            f"--server goes with no --{own[0].replace('_', '-').removesuffix('-file')}.",
+            "the settings of the service.",
+            "leave it out, or predict without --server.",
+        )
+    output.need("httpx", "serve")
+    output.listen(flags.quiet)
+    from plankton_keras.files import claim_folder
+    from plankton_keras.pairs import find_scans
+    from plankton_keras.serve.client import Client
+    from plankton_keras.serve.fetching import Fetcher
+
+    scans, failed = find_scans(paths), []
+    with Client(url, settings["token"]) as client:
+        client.service()
+        fetcher = Fetcher(client, claim_folder(out, flags.overwrite, resume=not flags.overwrite))
+        progress = output.Progress("predict", flags.quiet, unit=("scans", 1))
+        for path, error in fetcher.predict(scans, settings["dpi"], progress):
+            if error:
+                entry = {"scan": path.name, "path": str(path), "status": "failed", "error": error.what}
+                failed.append(entry)
+    fetcher.finish(failed)
+    _report(out, [fetcher.scans[str(path)] for path in scans if str(path) in fetcher.scans], failed, flags.json)
 
 
 def _say_cost(predictor, paths, config, as_json):

@@ -1,0 +1,149 @@
+"""Scans predicted by a service into a prediction folder like that of `plankton predict`.
+
+The scan goes over the wire once and what was found comes back. The alternative, windows to the service and
+probabilities back, would move up to eight times the bytes of the scan, and need TensorFlow's judge on this side.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from plankton_keras.errors import ArtefactError, InputError, PlanktonError
+from plankton_keras.files import read_json, sha256, write_json
+from plankton_keras.journal import NAME
+from plankton_keras.pairs import stem_of
+from plankton_keras.threads import ahead
+
+# The uploads that were begun, so that a command that is given again goes on with them.
+JOBS = "jobs.json"
+AGAIN = "choose another --out, or --overwrite."
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A scan that was uploaded: its path, its digest, and its job or what went wrong."""
+
+    path: Path
+    digest: str
+    id: str | None = None
+    error: PlanktonError | None = None
+
+
+class Fetcher:
+    """Has scans predicted by a service.
+
+    Args:
+        client: A `client.Client`.
+        out: The prediction folder; scans that are done in it are left.
+    """
+
+    def __init__(self, client, out):
+        self._client, self.out = client, Path(out)
+        self._path, self._jobs_path = self.out / NAME, self.out / JOBS
+        self._head, self.scans = {}, {}
+        if self._path.is_file():
+            known = read_json(self._path, AGAIN)
+            self._head = _without(known, "scans", "status", "failed")
+            self.scans = {entry["path"]: entry for entry in known["scans"]}
+        self._jobs = read_json(self._jobs_path, AGAIN) if self._jobs_path.is_file() else {}
+
+    def predict(self, paths, dpi=None, tell=lambda done, total: None):
+        """Predicts scans; the next one is uploaded while one is worked on.
+
+        Args:
+            paths: The scans.
+            dpi: Their resolution where the files do not say it, or None.
+            tell: Called with `(share of the scans that is done, number of scans)`.
+
+        Yields:
+            `(path, error)` of each, in order; None for no error.
+
+        Raises:
+            ArtefactError: If the folder holds predictions of another model or with other settings.
+            PlanktonError: If the service cannot be reached.
+        """
+        for index, sent in enumerate(ahead(self._upload(path, dpi) for path in paths)):
+            try:
+                if sent.error:
+                    raise sent.error
+                if sent.id is not None:
+                    self._client.wait(sent.id, lambda share, index=index: tell(index + share, len(paths)))
+                    self._take(sent)
+                yield sent.path, None
+            except InputError as error:
+                self._forget(sent.path)
+                yield sent.path, error
+            tell(index + 1, len(paths))
+
+    def finish(self, failed):
+        """Writes the end of prediction.json.
+
+        Args:
+            failed: Entries of the scans that failed.
+        """
+        self._write("failed" if failed else "done", failed)
+        if not self._jobs:
+            self._jobs_path.unlink(missing_ok=True)
+
+    def _upload(self, path, dpi):
+        """Uploads a scan, unless it is done; what is wrong with it is told in its turn."""
+        digest = sha256(path)
+        known = self.scans.get(str(path))
+        if known and known["sha256"] == digest and all((self.out / name).is_file() for name in known["files"]):
+            return _Sent(path, digest)
+        begun = self._jobs.get(str(path), {})
+        id = begun.get("id") if begun.get("sha256") == digest else None
+        if id is not None and (job := self._client.job(id) or {}).get("state") != "uploading":
+            if job and job["state"] not in ("failed", "cancelled"):
+                return _Sent(path, digest, id)
+            id = None
+        try:
+            return _Sent(path, digest, self._client.upload(path, dpi, id, lambda id: self._note(path, digest, id)))
+        except InputError as error:
+            return _Sent(path, digest, error=error)
+
+    def _note(self, path, digest, id):
+        self._jobs[str(path)] = {"id": id, "sha256": digest}
+        write_json(self._jobs_path, self._jobs)
+
+    def _forget(self, path):
+        if self._jobs.pop(str(path), None):
+            write_json(self._jobs_path, self._jobs)
+
+    def _take(self, sent):
+        """Downloads what was found and notes it."""
+        stem = stem_of(sent.path)
+        (place,) = self._client.download(sent.id, self.out / f".{stem}", lambda name: name == NAME)
+        journal = read_json(place, "ask for the scan again.")
+        (entry,) = journal["scans"]
+        if entry["sha256"] != sent.digest:
+            raise InputError(f"{sent.path} is another scan for the service.", "the same bytes.", "send it again.")
+        head = _without(journal, "scans", "status", "failed", "versions")
+        if self._head and {name: self._head.get(name) for name in head} != head:
+            raise ArtefactError(
+                f"{self.out} holds predictions of another model or with other settings.",
+                f"those of {self._head.get('model')}.",
+                AGAIN,
+            )
+        self._head = {**head, "versions": journal["versions"]}
+        files = self._client.download(sent.id, place.parent, entry["files"].__contains__)
+        if {path.name for path in files} != set(entry["files"]):
+            raise ArtefactError(f"{sent.path} lacks files.", f"{', '.join(entry['files'])}.", "ask for the scan again.")
+        # The service calls a scan by a plain name, this folder by that of its file.
+        names = [stem + name.removeprefix(entry["scan"]) for name in entry["files"]]
+        for old, new in zip(entry["files"], names, strict=True):
+            (place.parent / old).replace(self.out / new)
+        place.unlink()
+        place.parent.rmdir()
+        self.scans[str(sent.path)] = {**entry, "scan": stem, "path": str(sent.path), "files": names}
+        self._forget(sent.path)
+        self._write("running")
+
+    def _write(self, status, failed=()):
+        # Without a scan that is done nothing is known of the model.
+        if self._head:
+            scans = [self.scans[path] for path in sorted(self.scans)]
+            write_json(self._path, {**self._head, "status": status, "scans": scans, "failed": list(failed)})
+
+
+def _without(values, *names):
+    return {name: value for name, value in values.items() if name not in names}
