@@ -16,6 +16,7 @@ from plankton_keras.inference import Predictor, Signature
 from plankton_keras.serve.app import Service, build_app
 from plankton_keras.serve.listening import bind, server_of
 from plankton_keras.serve.versions import Models, Version
+from plankton_keras.serve.watching import Watch
 from plankton_keras.taxa import living_target
 
 PREDICT = "/v1/models/plankton:predict"
@@ -67,8 +68,9 @@ def write_version(folder, number, text="model"):
 def service(folder, token=None, compute=by_gray, **settings):
     """A `Service` of the fake version; its models are not started."""
     write_version(folder, 1)
-    models = Models(folder, load=lambda path: version(int(path.name), compute))
-    return Service(ServeConfig(**settings), models, token)
+    watch = Watch()
+    models = Models(folder, load=lambda path: version(int(path.name), compute), told=watch.version)
+    return Service(ServeConfig(**settings), models, token, watch=watch)
 
 
 @contextlib.contextmanager

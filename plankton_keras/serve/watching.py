@@ -19,6 +19,7 @@ from prometheus_client import (
 requests = logging.getLogger("plankton_requests")
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 # A path may hold anything; in a log it must not look like a line of its own.
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
@@ -70,7 +71,8 @@ class Watch:
         """Counts a request and writes its line: method, path without what follows `?`, status, milliseconds."""
         seconds = time.monotonic() - started
         route = getattr(scope.get("route"), "path", "other")
-        self._requests.labels(scope["method"], route, status).inc()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._requests.labels(method, route, status).inc()
         self._seconds.labels(route).observe(seconds)
         path = _UNPRINTABLE.sub("?", scope["path"])[:200]
         requests.info("%s %s %d %.0f ms", scope["method"], path, status, 1000 * seconds)
