@@ -1,11 +1,11 @@
-# Predicts, evaluates and exports on a CPU; does not train. From the repository's root:
+# Serves, predicts, evaluates and exports on a CPU; does not train. From the repository's root:
 #   docker build -f docker/serve.Dockerfile -t plankton-serve .
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 # In the version of constraints.txt; tensorflow-cpu is `tensorflow` without the GPU kernels.
 ARG TENSORFLOW=tensorflow-cpu
-ARG EXTRAS=""
+ARG EXTRAS="serve"
 # An index other than pip's own comes with --build-arg; this stage is thrown away, so its address is in no image.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -23,7 +23,7 @@ RUN /opt/venv/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="plankton-serve" \
-      org.opencontainers.image.description="plankton_keras: prediction, evaluation and export on a CPU" \
+      org.opencontainers.image.description="plankton_keras: service, prediction, evaluation and export on a CPU" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/venv /opt/venv
 # Without dependencies: those that were left out or replaced above stay so.

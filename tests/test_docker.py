@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from plankton_keras import export
+from plankton_keras.cli import main
+from plankton_keras.errors import SettingError
+from plankton_keras.serve.guarding import check_open
 
 yaml = pytest.importorskip("yaml")
 
@@ -177,6 +180,7 @@ class TestCompose:
 
     def test_ports(self):
         assert SERVICES["serving"]["ports"] == ["127.0.0.1:8501:8501", "127.0.0.1:8500:8500"]
+        assert SERVICES["plankton"]["ports"] == ["127.0.0.1:8502:8501"]
         assert SERVICES["tensorboard"]["ports"] == ["127.0.0.1:6006:6006"]
 
     def test_ports_are_of_this_machine_only(self):
@@ -197,18 +201,38 @@ class TestCompose:
         assert service["profiles"] == ["train"]
         assert volume("train")["target"] == dict(instructions(DOCKER / "train.Dockerfile"))["WORKDIR"]
 
+    def test_the_service_is_served_the_export_and_keeps_its_data_in_a_volume(self):
+        service = SERVICES["plankton"]
+        export, data = service["volumes"]
+        assert (export["target"], export["read_only"]) == ("/export", True)
+        assert export["source"] == volume("serving")["source"]
+        assert (data["type"], data["target"]) == ("volume", dict(instructions(DOCKER / "serve.Dockerfile"))["WORKDIR"])
+        assert data["source"] in COMPOSE["volumes"]
+        # The words of the command are those of the program, which wants a token there.
+        command, *words = service["command"]
+        context = main.commands[command].make_context("plankton serve", list(words))
+        assert (context.params["export"], context.params["host"]) == (Path(export["target"]), "0.0.0.0")
+        with pytest.raises(SettingError):
+            check_open(context.params["host"], None)
+        assert service["environment"] == {"PLANKTON_TOKEN": "${PLANKTON_TOKEN:-}"}
+
+    def test_the_serve_image_has_the_service(self):
+        assert ("ARG", 'EXTRAS="serve"') in instructions(DOCKER / "serve.Dockerfile")
+
     @pytest.mark.parametrize("service", SERVICES)
     def test_no_service_runs_as_root_or_makes_folders_on_the_host(self, service):
         assert SERVICES[service]["user"] == "${PLANKTON_USER:-1000:1000}"
-        assert volume(service)["bind"] == {"create_host_path": False}
+        binds = [each for each in SERVICES[service]["volumes"] if each["type"] == "bind"]
+        assert binds
+        assert all(each["bind"] == {"create_host_path": False} for each in binds)
 
-    @pytest.mark.parametrize("service", ["tensorboard", "predict", "train"])
+    @pytest.mark.parametrize("service", ["plankton", "tensorboard", "predict", "train"])
     def test_images_are_built_from_our_dockerfiles(self, service):
         build = SERVICES[service]["build"]
         assert build["context"] == "."
         assert ROOT / build["dockerfile"] in DOCKERFILES
 
-    @pytest.mark.parametrize("service", ["serving", "tensorboard", "predict"])
+    @pytest.mark.parametrize("service", ["serving", "plankton", "tensorboard", "predict"])
     def test_root_is_read_only(self, service):
         assert SERVICES[service]["read_only"] is True
         assert SERVICES[service]["tmpfs"] == ["/tmp"]

@@ -118,10 +118,10 @@ class Client:
                 try:
                     self._send(id, sent, file.read(self._part))
                     failures = 0
-                except httpx.TransportError as error:
+                except (httpx.TransportError, _Later) as error:
                     failures += 1
                     if failures == TRIES:
-                        raise _unreachable(self.url, error) from error
+                        raise error if isinstance(error, _Later) else _unreachable(self.url, error) from error
                     time.sleep(PAUSE * 2**failures)
                 # As the service counts, whatever became of what was sent.
                 sent = self._offset(id)
@@ -231,6 +231,10 @@ class _Unknown(InputError):
     """The service does not know what was asked for."""
 
 
+class _Later(PlanktonError):
+    """The service, or what stands before it, cannot answer for the moment."""
+
+
 def _check(answer, url):
     """Makes an answer that is an error one of ours."""
     if not answer.is_error:
@@ -244,8 +248,9 @@ def _check(answer, url):
     lines = what, said.get("expected", "a request that it takes."), said.get("fix", "see docs/serve.md.")
     if answer.status_code == 401:
         raise SettingError(what, "the service's token.", "set PLANKTON_TOKEN.")
-    kinds = {404: _Unknown}
-    raise (kinds.get(answer.status_code, InputError) if answer.status_code < 500 else PlanktonError)(*lines)
+    if answer.status_code >= 500 or answer.status_code in (408, 429):
+        raise _Later(*lines)
+    raise (_Unknown if answer.status_code == 404 else InputError)(*lines)
 
 
 def _unreachable(url, error):
