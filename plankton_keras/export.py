@@ -190,7 +190,7 @@ def _of_patches(run, provenance):
         "looks": run.looks(),
         "input": {
             "image": f"uint8 (N, H, W, 1), 0 black to 255 white; H and W multiples of {STRIDE}",
-            "image_bytes": "string (N,), PNG, JPEG, BMP or GIF files, all of one size",
+            "image_bytes": "string (N,), PNG or JPEG files, all of one size",
         },
         "output": {"probabilities": "float32 (N, H, W, classes), sums to 1 over the classes"},
         "tile": predict.tile,

@@ -94,7 +94,7 @@ def test_several_inputs_come_in_the_order_of_the_signature(content):
     assert call.inputs[1].dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "gif"])
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_the_size_of_a_file_is_read_from_its_header(kind):
     data = io.BytesIO()
     Image.new("L", (128, 64)).save(data, kind)
@@ -112,7 +112,14 @@ def claiming(width, height):
     return bytes(data[:29]) + zlib.crc32(data[12:29]).to_bytes(4, "big") + bytes(data[33:])
 
 
-ANIMATED = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEKAAAALAAAAAABAAEAAAICRAEAIfkEAQoAAAAsAAAAAAEAAQAAAgJEAQA7")
+def animated():
+    """A PNG of two images."""
+    data = io.BytesIO()
+    Image.new("L", (64, 64)).save(data, "png", save_all=True, append_images=[Image.new("L", (64, 64), 9)])
+    return data.getvalue()
+
+
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEKAAAALAAAAAABAAEAAAICRAEAOw==")
 
 REFUSED = [
     (b"", "JSON Parse error: Expecting value: line 1 column 1 (char 0)."),
@@ -146,7 +153,8 @@ REFUSED = [
     ({"signature_name": "serving_bytes", "instances": [{"b64": 3}]}, "image_bytes cannot be read."),
     (of_file(b"P5 1 1 255 0"), "An image cannot be read: cannot identify image file."),
     (of_file(FILES[0][:20]), "An image cannot be read: "),
-    (of_file(ANIMATED), "An image cannot be read: it holds 2 images."),
+    (of_file(GIF), "An image cannot be read: cannot identify image file."),
+    (of_file(animated()), "An image cannot be read: it holds 2 images."),
     (of_file(claiming(64_000, 64_000)), "1 patches of 64000 x 64000 pixels are asked for."),
     (of_file(claiming(2**31 - 64, 64)), "1 patches of 2147483584 x 64 pixels are asked for."),
     (

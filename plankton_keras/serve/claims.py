@@ -7,8 +7,8 @@ from PIL import Image as PillowImage
 
 from plankton_keras.errors import InputError
 
-# The export decodes more, but these are what its metadata names.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+# What TensorFlow decodes to gray; the others it refuses.
+FORMATS = ("PNG", "JPEG")
 _DAMAGED = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, OverflowError, EOFError, struct.error)
 
 
@@ -16,7 +16,7 @@ def claimed_size(data):
     """Reads the size of an encoded image from its header.
 
     Args:
-        data: Bytes of a PNG, JPEG, BMP or GIF file.
+        data: Bytes of a PNG or JPEG file.
 
     Returns:
         `(height, width)` in pixels.
@@ -29,7 +29,7 @@ def claimed_size(data):
     >>> claimed_size(b"P5 1 1 255 0")
     Traceback (most recent call last):
     plankton_keras.errors.InputError: An image cannot be read: cannot identify image file.
-    Expected: a whole PNG, JPEG, BMP or GIF file of one image.
+    Expected: a whole PNG or JPEG file of one image.
     Fix: send another.
     """
     try:
@@ -42,6 +42,6 @@ def claimed_size(data):
         reason = (str(error).splitlines() or [type(error).__name__])[0].split(" <_io")[0].rstrip(".")
         raise InputError(
             f"An image cannot be read: {reason}.",
-            f"a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file of one image.",
+            f"a whole {' or '.join(FORMATS)} file of one image.",
             "send another.",
         ) from None

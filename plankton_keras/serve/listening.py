@@ -2,6 +2,7 @@
 
 import socket
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -9,6 +10,8 @@ from plankton_keras.errors import SettingError
 
 # Connections at once; further ones are answered 503.
 CONNECTIONS = 512
+# Seconds that an idle connection is kept: longer than clients keep theirs, which are surprised by its end.
+KEPT = 30
 # Seconds that requests have to end once the service is told to.
 GRACE = 10
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -35,16 +38,16 @@ def patient_for(seconds):
             self.wait()
 
         def data_received(self, data):
+            begins = not self.is_owed()
             super().data_received(data)
             # A request whose head is here is watched by `guarding`, until it is answered.
             if self.is_busy():
                 self.stop()
-            elif self.timer is None:
+            elif begins:
                 self.wait()
 
         def on_response_complete(self):
             super().on_response_complete()
-            self.stop()
             if not self.is_busy():
                 self.wait()
 
@@ -55,7 +58,12 @@ def patient_for(seconds):
         def is_busy(self):
             return self.cycle is not None and not self.cycle.response_complete
 
+        def is_owed(self):
+            """Whether a part of a request is here and the rest is not."""
+            return bool(self.conn.trailing_data[0]) or self.conn.their_state is h11.SEND_BODY
+
         def wait(self):
+            self.stop()
             self.timer = self.loop.call_later(seconds, self.give_up)
 
         def stop(self):
@@ -68,7 +76,8 @@ def patient_for(seconds):
             if self.cycle is None and not self.transport.is_closing():
                 self.transport.write(_TOO_SLOW)
                 self.transport.close()
-            else:
+            # Who is only idle is closed by uvicorn, after KEPT.
+            elif self.is_owed() or self.transport.get_write_buffer_size():
                 self.transport.abort()
 
     return Patient
@@ -117,6 +126,7 @@ def server_of(app, seconds):
         log_config=None,
         server_header=False,
         limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEPT,
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
     )
