@@ -108,12 +108,23 @@ def bind(host, port):
         ) from None
 
 
-def server_of(app, seconds):
+class _Server(uvicorn.Server):
+    """A server that ends streams, which never end by themselves, before it waits for requests to end."""
+
+    ending = None
+
+    async def shutdown(self, sockets=None):
+        self.ending()
+        await super().shutdown(sockets)
+
+
+def server_of(app, seconds, ending=lambda: None):
     """Makes the server of an application; its `run(sockets=[...])` ends at Ctrl+C.
 
     Args:
         app: An ASGI application.
         seconds: As for `patient_for`.
+        ending: Called when it begins to end.
 
     Returns:
         A `uvicorn.Server`.
@@ -130,4 +141,6 @@ def server_of(app, seconds):
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
     )
-    return uvicorn.Server(settings)
+    server = _Server(settings)
+    server.ending = ending
+    return server
