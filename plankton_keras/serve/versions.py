@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from plankton_keras.config import STRIDE
@@ -52,15 +53,15 @@ def load_version(folder):
     folder = Path(folder)
     predictor, signatures, metadata = load_export(folder)
     for signature in signatures.values():
-        kinds = {kind for kind, _ in signature.inputs.values()}
-        if "bytes" not in kinds:
-            signature.compute(*(_white(kind, shape) for kind, shape in signature.inputs.values()))
+        signature.compute(*(_white(kind, shape) for kind, shape in signature.inputs.values()))
     number = int(folder.name) if folder.name.isdigit() else 1
     return Version(number, predictor.digest, signatures, predictor, metadata)
 
 
 def _white(kind, shape):
     """Makes an input to warm a signature with."""
+    if kind == "bytes":
+        return np.array([cv2.imencode(".png", np.full((4 * STRIDE, 4 * STRIDE), 255, np.uint8))[1].tobytes()], object)
     return np.full(
         [1 if side is None else side for side in (1, *(side or 4 * STRIDE for side in shape[1:]))], 255, kind
     )
