@@ -4,6 +4,7 @@ The scan goes over the wire once and what was found comes back. The alternative,
 probabilities back, would move up to eight times the bytes of the scan, and need TensorFlow's judge on this side.
 """
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Fetcher:
         self._client, self.out = client, Path(out)
         self._path, self._jobs_path = self.out / NAME, self.out / JOBS
         self._head, self.scans = {}, {}
+        # The next upload is noted while a result is taken.
+        self._lock = threading.Lock()
         if self._path.is_file():
             known = read_json(self._path, AGAIN)
             self._head = _without(known, "scans", "status", "failed")
@@ -102,12 +105,14 @@ class Fetcher:
             return _Sent(path, digest, error=error)
 
     def _note(self, path, digest, id):
-        self._jobs[str(path)] = {"id": id, "sha256": digest}
-        write_json(self._jobs_path, self._jobs)
+        with self._lock:
+            self._jobs[str(path)] = {"id": id, "sha256": digest}
+            write_json(self._jobs_path, self._jobs)
 
     def _forget(self, path):
-        if self._jobs.pop(str(path), None):
-            write_json(self._jobs_path, self._jobs)
+        with self._lock:
+            if self._jobs.pop(str(path), None):
+                write_json(self._jobs_path, self._jobs)
 
     def _take(self, sent):
         """Downloads what was found and notes it."""

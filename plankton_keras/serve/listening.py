@@ -1,5 +1,6 @@
 """The socket, and uvicorn with what it lacks: it waits for the head of a request, and for a slow reader, for ever."""
 
+import os
 import socket
 
 import h11
@@ -100,7 +101,7 @@ def bind(host, port):
     try:
         return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
         raise SettingError(
             f"{host}, port {port}, cannot be listened to: {reason}.",
             "an address of this machine and a free port.",
