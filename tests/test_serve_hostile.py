@@ -174,7 +174,7 @@ PATHS = [
     "/%00",
     "/%ff%fe",
     "/v1/service/../../x",
-    "/?" + "a" * 5000 + "/../x",
+    "/v1/service/" + "a" * 5000 + "/../x",
     "/static/x",
 ]
 HEADERS = [
@@ -196,14 +196,18 @@ HEADERS = [
 def raw_heads(address):
     where = urlsplit(address)
     post = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    # As they are: a client would clean them.
+    get = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    paths = [f"{method} {path}{get}" for path in PATHS for method in ("GET", "POST")]
     return where, [
+        *paths,
         "GET /\r\n\r\n",
         "NONSENSE\r\n\r\n",
         "GET /v1/service HTTP/9.9\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nX: " + "a" * 100_000 + "\r\n\r\n",
+        "GET /v1/service HTTP/1.1\r\nHost: a\r\nX: " + "a" * 100_000 + "\r\n\r\n",
         post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         post + "Content-Length: 99999999999\r\n\r\n",
         post + "Content-Length: 99999999999999999999999999\r\n\r\n",
@@ -237,8 +241,6 @@ def test_two_hundred_hostile_requests(tmp_path):
     with listening(made, seconds=2) as address, client(address, TOKEN) as known, client(address) as stranger:
         rest = [("POST", PREDICT, {"content": of_file(data)}) for data in FILES]
         rest += [("POST", PREDICT, {"content": body}) for body in BODIES]
-        rest += [("GET", path, {}) for path in PATHS]
-        rest += [("POST", f"{path}:predict", {"content": b"{}"}) for path in PATHS[:8]]
         rest += [(method, PREDICT, {}) for method in ("PUT", "DELETE", "PATCH", "TRACE", "CONNECTION", "HEAD", "GET")]
         rest += [
             ("POST", PREDICT, {"content": b" " * (4 * 2**20 + 1)}),
@@ -276,7 +278,7 @@ def test_two_hundred_hostile_requests(tmp_path):
                 assert answer.json()["error"]
                 assert str(tmp_path) not in answer.text
                 assert TOKEN not in answer.text
-        assert all(400 <= status < 500 for status in raw), raw
+        assert [(head[:90], status) for head, status in zip(heads, raw, strict=True) if not 400 <= status < 500] == []
         # It lives, holds nothing back, and answers as before.
         started = time.monotonic()
         found = predictions(known.post(PREDICT, json={"instances": IMAGE.tolist()}))
