@@ -158,6 +158,8 @@ ORDER = (
     "serve.app",
     "serve.client",
     "serve.fetching",
+    "serve.pyramid",
+    "serve.tile_routes",
     "cli.output",
     "cli.options",
     "cli.demo",
