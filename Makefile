@@ -9,8 +9,13 @@ RUN ?= $(DEMO)/run
 SCANS ?= $(DEMO)/scans
 BENCH ?= --json bench.json
 
+# What `make page` puts there, and from where.
+VENDOR := plankton_keras/serve/page/vendor
+OPENSEADRAGON := 6.1.1
+NPM_FOLDER = $(or $(npm_folder),$(eval npm_folder := $(shell mktemp -d))$(npm_folder))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-all check docs format clean
+.PHONY: help demo bench page test test-all check docs format clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +38,12 @@ $(DEMO)/run/metrics.json: | $(VENV)/installed
 
 bench: $(VENV)/installed $(BENCH_VENV)/installed $(RUN)/metrics.json  ## Measure beside torch, MONAI and albumentations.
 	$(BIN)/python benchmarks/bench.py --peers $(BENCH_VENV)/bin/python --run $(RUN) --scans $(SCANS) $(BENCH)
+
+page:  ## Fetch what the page has from npm, of the versions named here; needs Node.
+	npm pack --silent --pack-destination $(NPM_FOLDER) openseadragon@$(OPENSEADRAGON)
+	tar -xzf $(NPM_FOLDER)/openseadragon-$(OPENSEADRAGON).tgz -C $(NPM_FOLDER)
+	grep -v '^//# sourceMappingURL' $(NPM_FOLDER)/package/build/openseadragon/openseadragon.min.js > $(VENDOR)/openseadragon.min.js
+	cp $(NPM_FOLDER)/package/LICENSE.txt $(VENDOR)/openseadragon.LICENSE.txt
 
 test: $(VENV)/installed  ## Run the tests that take less than 10 minutes.
 	$(BIN)/python -m pytest -m 'not slow'

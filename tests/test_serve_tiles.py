@@ -84,7 +84,7 @@ def test_tiles_show_the_gray_levels_that_prediction_sees(tmp_path):
         seen = scan.read(Window(0, 0, 600, 700))
     made = build(tmp_path / "a.tif", tmp_path / "by_rule")
     assert np.array_equal(stitched(made, 1, made.pixels), seen)
-    low, high = gray_limits(np.median(pixels))
+    low, _ = gray_limits(np.median(pixels))
     assert seen[pixels <= low].max(initial=0) == 0
     given = build(tmp_path / "a.tif", tmp_path / "given", gray_range=(0, 65535))
     assert np.array_equal(stitched(given, 1, given.pixels), ((pixels.astype(np.float32)) / 256 + 0.5).astype(np.uint8))
@@ -251,7 +251,8 @@ for _ in range(100):
     begun = time.perf_counter()
     assert pyramid.jpeg(level, *place)
     times.append(1000 * (time.perf_counter() - begun))
-print(json.dumps({"seconds": seconds, "grown_mb": peak - before, "tile_ms": float(np.median(times)), "worst_tile_ms": max(times)}))
+print(json.dumps({"seconds": seconds, "grown_mb": peak - before,
+    "tile_ms": float(np.median(times)), "worst_tile_ms": max(times)}))
 """
 
 

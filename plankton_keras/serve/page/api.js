@@ -1,0 +1,92 @@
+// Calls of the service: its errors as they are, its token asked for once.
+
+/** What the service refuses: status, and the three lines that say why. */
+export class Refused extends Error {
+  constructor(status, { error, expected, fix } = {}) {
+    super(error || `The service answered ${status}.`);
+    Object.assign(this, { status, expected: expected || "", fix: fix || "" });
+  }
+}
+
+const SILENT = {
+  error: "The service does not answer.",
+  expected: "a running service and a network to it.",
+  fix: "start it again with plankton serve; the page goes on by itself.",
+};
+
+/** Whether trying again may help: nobody answered, the service is busy, or it failed. */
+export const passing = (error) => error.status === 0 || error.status === 408 || error.status === 429 || error.status >= 500;
+
+export async function refusal(status, text) {
+  try {
+    return new Refused(status, JSON.parse(text));
+  } catch {
+    return new Refused(status);
+  }
+}
+
+async function answer(method, path, options) {
+  try {
+    return await fetch(path, { method, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, SILENT);
+  }
+}
+
+/** Asks the service; an answer of 401 asks for the token and tries again. */
+export async function ask(method, path, options = {}) {
+  for (;;) {
+    const response = await answer(method, path, options);
+    if (response.ok) return response;
+    if (response.status !== 401) throw await refusal(response.status, await response.text());
+    await token();
+  }
+}
+
+export async function json(method, path, body, signal) {
+  const options = { signal };
+  if (body !== undefined) Object.assign(options, { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  const response = await ask(method, path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+let asking = null;
+
+/** Asks the user for the token, once at a time, until the service takes it. */
+export function token() {
+  asking ??= signIn().finally(() => (asking = null));
+  return asking;
+}
+
+async function signIn() {
+  const dialog = document.getElementById("token");
+  const [form, fault] = [dialog.querySelector("form"), dialog.querySelector(".fault")];
+  for (;;) {
+    dialog.returnValue = "";
+    dialog.showModal();
+    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+    const given = form.elements.token.value;
+    if (!given) continue;
+    const body = JSON.stringify({ token: given });
+    const response = await answer("POST", "session", { body, headers: { "Content-Type": "application/json" } });
+    form.reset();
+    fault.textContent = response.ok ? "" : (await refusal(response.status, await response.text())).message;
+    if (response.ok) return;
+  }
+}
+
+/** Listens to the changes of jobs; gives a function that ends it. `lost` is called when the line was cut and is back. */
+export function listen(path, changed, lost = () => {}) {
+  const source = new EventSource(path);
+  let cut = false;
+  source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
+  source.addEventListener("error", () => (cut = true));
+  source.addEventListener("open", () => {
+    if (cut) lost();
+    cut = false;
+  });
+  return () => source.close();
+}
+
+export const jobPath = (id, ...rest) => ["v1/jobs", id, ...rest].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");

@@ -1,0 +1,110 @@
+// Draws the outlines of objects on a canvas over the scan: only what is in sight, and only as fine as can be seen.
+
+const HALO = "rgb(0 0 0 / 0.45)";
+// Objects with a side below so many pixels on the screen are a dot.
+const DOT = 5;
+
+/** Draws. `place` is `{scale, left, top, width, height}`: pixels on the screen for one of the scan, where the scan begins, and the size of the canvas. */
+export function draw(context, scan, place, ratio) {
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, place.width, place.height);
+  context.lineJoin = "round";
+  if (scan.outlines) drawClasses(context, scan, place);
+  const marked = [...scan.selected].map((label) => scan.objects.get(label));
+  const hovered = scan.objects.get(scan.hovered);
+  if (hovered && !scan.selected.has(hovered.label)) mark(context, [hovered], place, scan, 2);
+  mark(context, marked.filter(Boolean), place, scan, 3);
+}
+
+function drawClasses(context, scan, place) {
+  const classes = new Map();
+  const all = new Path2D();
+  for (const object of scan.objects.values()) {
+    if (scan.hidden.has(object.taxon) || !inSight(object.box, place)) continue;
+    if (!classes.has(object.taxon)) classes.set(object.taxon, { path: new Path2D(), dots: new Path2D() });
+    const { path, dots } = classes.get(object.taxon);
+    const side = Math.max(object.box[2], object.box[3]) * place.scale;
+    if (side < DOT) dot(dots, object.box, place);
+    else {
+      trace(path, object, place);
+      trace(all, object, place);
+    }
+  }
+  context.strokeStyle = HALO;
+  context.lineWidth = 3;
+  context.stroke(all);
+  context.lineWidth = 1.5;
+  for (const [taxon, { path, dots }] of classes) {
+    context.strokeStyle = context.fillStyle = scan.colourOf(taxon);
+    context.stroke(path);
+    context.fill(dots);
+  }
+}
+
+function mark(context, objects, place, scan, width) {
+  for (const object of objects) {
+    if (!inSight(object.box, place)) continue;
+    const path = new Path2D();
+    trace(path, object, place);
+    const small = Math.max(object.box[2], object.box[3]) * place.scale < 14;
+    if (small) {
+      const [x, y] = middle(object.box, place);
+      path.moveTo(x + 9, y);
+      path.arc(x, y, 9, 0, 2 * Math.PI);
+    }
+    for (const [colour, line] of [["#000000", width + 4], ["#ffffff", width + 2], [scan.colourOf(object.taxon), width]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = line;
+      context.stroke(path);
+    }
+  }
+}
+
+function middle([x, y, width, height], { scale, left, top }) {
+  return [left + (x + width / 2) * scale, top + (y + height / 2) * scale];
+}
+
+function inSight([x, y, width, height], { scale, left, top, width: wide, height: high }) {
+  return left + (x + width) * scale >= 0 && top + (y + height) * scale >= 0 && left + x * scale <= wide && top + y * scale <= high;
+}
+
+function dot(path, box, place) {
+  const [x, y] = middle(box, place);
+  path.rect(x - 1.5, y - 1.5, 3, 3);
+}
+
+function trace(path, object, { scale, left, top }) {
+  for (const ring of simplified(object, scale)) {
+    ring.forEach(([x, y], index) => path[index ? "lineTo" : "moveTo"](left + x * scale, top + y * scale));
+    path.closePath();
+  }
+}
+
+/** The outline with no more points than a scale can show: made once for each power of two. */
+function simplified(object, scale) {
+  const power = Math.floor(Math.log2(0.7 / scale));
+  if (power < 1) return object.outline;
+  if (!object.coarser.has(power)) object.coarser.set(power, object.outline.map((ring) => thinned(ring, 2 ** power)));
+  return object.coarser.get(power);
+}
+
+/** Leaves out points of a ring that are less than a distance away from the line without them (Douglas and Peucker). */
+function thinned(ring, distance) {
+  const kept = new Set([0, ring.length - 1]);
+  const parts = [[0, ring.length - 1]];
+  for (let part; (part = parts.pop()); ) {
+    const [first, last] = part;
+    const [[x1, y1], [x2, y2]] = [ring[first], ring[last]];
+    const length = Math.hypot(x2 - x1, y2 - y1);
+    let [farthest, most] = [0, distance];
+    for (let at = first + 1; at < last; at++) {
+      const [x, y] = ring[at];
+      const away = length ? Math.abs((x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1)) / length : Math.hypot(x - x1, y - y1);
+      if (away > most) [farthest, most] = [at, away];
+    }
+    if (!farthest) continue;
+    kept.add(farthest);
+    parts.push([first, farthest], [farthest, last]);
+  }
+  return [...kept].sort((one, other) => one - other).map((at) => ring[at]);
+}
