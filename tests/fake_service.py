@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import copy
+import functools
 import io
+import itertools
 import json
 import threading
 import time
@@ -30,6 +32,11 @@ PIXEL_MM = 25.4 / 2400
 LIVING = {taxon.name: taxon.living for taxon in TAXA}
 NAMES = [taxon.name for taxon in TAXA if taxon.id]
 COLOURS = {name: PALETTE[1 + index % (len(PALETTE) - 1)] for index, name in enumerate(NAMES)}
+
+
+@functools.cache
+def drawn_once(size):
+    return draw_scan(*size, seed=3, coverage=0.06)
 
 
 def found_objects(drawn, renamed=None):
@@ -71,7 +78,7 @@ class FakeService:
 
     def __init__(self, folder, size=(1400, 1800), renamed=None):
         self.folder, self.token, self.fail_parts, self.hold, self.step_seconds = Path(folder), None, 0, None, 0.3
-        self.drawn = draw_scan(*size, seed=3, coverage=0.06)
+        self.drawn = drawn_once(size)
         self.first, self.masks = found_objects(self.drawn, renamed)
         self.classes = [
             {"name": (renamed or {}).get(name, name), "living": LIVING[name], "colour": COLOURS[name]} for name in NAMES
@@ -164,7 +171,7 @@ class FakeService:
         ]
         edges = 0.2 * 2.0 ** (np.arange(12) / 3)
         bins = []
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             mine = [each["esd_mm"] for each in now if low <= each["esd_mm"] < high]
             bins.append({"low": low, "high": high, "count": len(mine), "biovolume": sum(size**3 / 2 for size in mine)})
         spectrum = {"unit": "mm", "bins": bins}

@@ -98,11 +98,22 @@ export class JobList {
     upload.row.update();
     if (upload.state !== "done") return;
     announce(`${upload.file.name} is uploaded.`);
-    this.uploads.delete(upload.id);
     attempt(async () => {
-      this.show(await json("GET", jobPath(upload.id)));
-      upload.row.element.remove();
+      try {
+        this.become(upload, await json("GET", jobPath(upload.id)));
+      } catch (error) {
+        this.become(upload);
+        throw error;
+      }
     });
+  }
+
+  /** The row of an upload gives way to that of its job. */
+  become(upload, job) {
+    this.uploads.delete(upload.id);
+    upload.row.element.remove();
+    if (job) this.show(job);
+    else this.load();
   }
 
   forget(upload) {

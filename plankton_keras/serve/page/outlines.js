@@ -1,8 +1,11 @@
 // Draws the outlines of objects on a canvas over the scan: only what is in sight, and only as fine as can be seen.
 
 const HALO = "rgb(0 0 0 / 0.45)";
-// Objects with a side below so many pixels on the screen are a dot.
-const DOT = 5;
+// With so many objects in sight, those with a side below so many pixels on the screen are a dot: the eye sees no shape
+// among thousands, and outlines cost time.
+const DOTS = [[3000, 16], [1000, 9], [0, 5]];
+// Outlines have a dark rim, which light colours need on the pale ground, unless there are more than this.
+const MOST_RIMS = 1000;
 
 /** Draws. `place` is `{scale, left, top, width, height}`: pixels on the screen for one of the scan, where the scan begins, and the size of the canvas. */
 export function draw(context, scan, place, ratio) {
@@ -17,35 +20,32 @@ export function draw(context, scan, place, ratio) {
 }
 
 function drawClasses(context, scan, place) {
-  const classes = new Map();
-  const all = new Path2D();
-  for (const object of scan.objects.values()) {
-    if (scan.hidden.has(object.taxon) || !inSight(object.box, place)) continue;
-    if (!classes.has(object.taxon)) classes.set(object.taxon, { path: new Path2D(), dots: new Path2D() });
-    const { path, dots } = classes.get(object.taxon);
-    const side = Math.max(object.box[2], object.box[3]) * place.scale;
-    if (side < DOT) dot(dots, object.box, place);
-    else {
-      trace(path, object, place);
-      trace(all, object, place);
-    }
+  const seen = [...scan.objects.values()].filter((object) => !scan.hidden.has(object.taxon) && inSight(object.box, place));
+  const least = DOTS.find(([many]) => seen.length >= many)[1] / place.scale;
+  const isDot = ({ box }) => Math.max(box[2], box[3]) < least;
+  // A path for each object: one of all of them takes four times as long to draw.
+  const outlined = seen.filter((object) => !isDot(object)).map((object) => [object.taxon, traced(object, place)]);
+  if (outlined.length <= MOST_RIMS) {
+    context.strokeStyle = HALO;
+    context.lineWidth = 3;
+    for (const [, path] of outlined) context.stroke(path);
   }
-  context.strokeStyle = HALO;
-  context.lineWidth = 3;
-  context.stroke(all);
   context.lineWidth = 1.5;
-  for (const [taxon, { path, dots }] of classes) {
-    context.strokeStyle = context.fillStyle = scan.colourOf(taxon);
+  for (const [taxon, path] of outlined) {
+    context.strokeStyle = scan.colourOf(taxon);
     context.stroke(path);
-    context.fill(dots);
+  }
+  for (const object of seen.filter(isDot)) {
+    const [x, y] = middle(object.box, place);
+    context.fillStyle = scan.colourOf(object.taxon);
+    context.fillRect(x - 1.5, y - 1.5, 3, 3);
   }
 }
 
 function mark(context, objects, place, scan, width) {
   for (const object of objects) {
     if (!inSight(object.box, place)) continue;
-    const path = new Path2D();
-    trace(path, object, place);
+    const path = traced(object, place);
     const small = Math.max(object.box[2], object.box[3]) * place.scale < 14;
     if (small) {
       const [x, y] = middle(object.box, place);
@@ -68,16 +68,13 @@ function inSight([x, y, width, height], { scale, left, top, width: wide, height:
   return left + (x + width) * scale >= 0 && top + (y + height) * scale >= 0 && left + x * scale <= wide && top + y * scale <= high;
 }
 
-function dot(path, box, place) {
-  const [x, y] = middle(box, place);
-  path.rect(x - 1.5, y - 1.5, 3, 3);
-}
-
-function trace(path, object, { scale, left, top }) {
+function traced(object, { scale, left, top }) {
+  const path = new Path2D();
   for (const ring of simplified(object, scale)) {
     ring.forEach(([x, y], index) => path[index ? "lineTo" : "moveTo"](left + x * scale, top + y * scale));
     path.closePath();
   }
+  return path;
 }
 
 /** The outline with no more points than a scale can show: made once for each power of two. */
@@ -95,11 +92,13 @@ function thinned(ring, distance) {
   for (let part; (part = parts.pop()); ) {
     const [first, last] = part;
     const [[x1, y1], [x2, y2]] = [ring[first], ring[last]];
-    const length = Math.hypot(x2 - x1, y2 - y1);
+    const [across, down] = [x2 - x1, y2 - y1];
+    const length = across * across + down * down;
     let [farthest, most] = [0, distance];
     for (let at = first + 1; at < last; at++) {
       const [x, y] = ring[at];
-      const away = length ? Math.abs((x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1)) / length : Math.hypot(x - x1, y - y1);
+      const share = length ? Math.min(1, Math.max(0, ((x - x1) * across + (y - y1) * down) / length)) : 0;
+      const away = Math.hypot(x - x1 - share * across, y - y1 - share * down);
       if (away > most) [farthest, most] = [at, away];
     }
     if (!farthest) continue;

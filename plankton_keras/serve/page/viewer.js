@@ -9,6 +9,8 @@ import { contains } from "./scan.js";
 const { OpenSeadragon } = globalThis;
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const POLL = 500;
+// A drawing of so many ms is not made in each frame; it is made anew so many ms after the last movement.
+const [SLOW, REST] = [10, 120];
 
 // OpenSeadragon adds a style element unless it finds one of this mark, and the page's policy forbids such elements. It
 // finds this one, which is a style by name only.
@@ -115,15 +117,30 @@ export class Viewer {
     return { scale: viewport.viewportToImageZoom(viewport.getZoom(true)), left, top, width, height };
   }
 
+  /** Draws the outlines; while the scan moves, a drawing that took long is moved along and made anew afterwards. */
   paint() {
     if (!this.osd?.world.getItemCount()) return;
-    const [place, ratio] = [this.place(), Math.min(2, devicePixelRatio || 1)];
+    const place = this.place();
+    const moving = this.drawn && (place.scale !== this.drawn.scale || place.left !== this.drawn.left || place.top !== this.drawn.top);
+    if (moving && this.took > SLOW) {
+      const by = place.scale / this.drawn.scale;
+      this.canvas.style.transform = `translate(${place.left - by * this.drawn.left}px, ${place.top - by * this.drawn.top}px) scale(${by})`;
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.closed || this.redo(place), REST);
+    } else this.redo(place);
+    this.drawScale(place.scale);
+  }
+
+  redo(place) {
+    clearTimeout(this.later);
+    const ratio = Math.min(2, devicePixelRatio || 1);
     const [width, height] = [Math.round(place.width * ratio), Math.round(place.height * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    const context = this.canvas.getContext("2d");
+    const [context, begun] = [this.canvas.getContext("2d"), performance.now()];
+    this.canvas.style.transform = "";
     draw(context, this.scan, place, ratio);
     if (this.line) this.drawLine(context, place);
-    this.drawScale(place.scale);
+    [this.drawn, this.took] = [place, performance.now() - begun];
   }
 
   /** A bar of a round length. */
