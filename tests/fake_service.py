@@ -169,12 +169,11 @@ class FakeService:
             | {"area_mm2": 1.0, "biovolume_mm3": sum(each["esd_mm"] ** 3 / 2 for each in now if each["taxon"] == taxon)}
             for taxon in sorted(taxa)
         ]
-        edges = 0.2 * 2.0 ** (np.arange(12) / 3)
-        bins = []
+        edges, bins = 2.0 ** np.arange(-10, 6), []
         for low, high in itertools.pairwise(edges):
-            mine = [each["esd_mm"] for each in now if low <= each["esd_mm"] < high]
-            bins.append({"low": low, "high": high, "count": len(mine), "biovolume": sum(size**3 / 2 for size in mine)})
-        spectrum = {"unit": "mm", "bins": bins}
+            mine = [volume for each in now if low <= (volume := np.pi / 6 * each["esd_mm"] ** 3) < high]
+            bins.append({"low": low, "high": high, "count": len(mine), "biovolume": sum(mine)})
+        spectrum = {"unit": "mm3", "bins": bins}
         return {"revision": self.jobs[id]["revision"], "counts": counts, "spectrum": spectrum, "flags": []}
 
 

@@ -76,14 +76,15 @@ async function signIn() {
   }
 }
 
-/** Listens to the changes of jobs; gives a function that ends it. `lost` is called when the line was cut and is back. */
-export function listen(path, changed, lost = () => {}) {
+/** Listens to the changes of jobs; gives a function that ends it. `back` is called when the line was cut and is there again. */
+export function listen(path, { changed, removed = () => {}, back }) {
   const source = new EventSource(path);
   let cut = false;
   source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
+  source.addEventListener("deleted", (event) => removed(JSON.parse(event.data).id));
   source.addEventListener("error", () => (cut = true));
   source.addEventListener("open", () => {
-    if (cut) lost();
+    if (cut) back();
     cut = false;
   });
   return () => source.close();

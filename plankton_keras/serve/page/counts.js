@@ -109,7 +109,9 @@ export class FilePanel {
   }
 
   load() {
-    attempt(async () => this.show((await json("GET", jobPath(this.scan.id, "files"))).files));
+    this.export.disabled = this.scan.job.state !== "done";
+    if (this.export.disabled) return this.show([]);
+    return attempt(async () => this.show((await json("GET", jobPath(this.scan.id, "files"))).files));
   }
 
   show(files) {
@@ -125,8 +127,7 @@ export class FilePanel {
       await json("POST", jobPath(this.scan.id, "export"));
       tell("The export is ready.");
     });
-    this.load();
-    this.export.disabled = false;
     this.export.textContent = "Export corrected objects";
+    this.load();
   }
 }

@@ -27,7 +27,7 @@ export class JobList {
     this.none = h("p", { class: "empty" }, "No scan yet. Drop one above.");
     this.folders = h("section", { class: "folders", hidden: true });
     element.append(h("div", { class: "page" }, this.drop(), this.none, this.list, this.folders));
-    listen("v1/events", (job) => this.show(job), () => this.load());
+    listen("v1/events", { changed: (job) => this.show(job), removed: (id) => this.remove(id), back: () => this.load() });
     this.load();
     attempt(() => this.loadFolders());
   }

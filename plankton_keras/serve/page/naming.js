@@ -4,7 +4,7 @@ import { h, swatch } from "./dom.js";
 
 const MOST = 40;
 // What the service takes as a new class.
-const NAME = /^[\p{L}\p{N}_\-<>() ]{1,100}$/u;
+const NAME = /^[A-Za-z0-9_\-<>() ]{1,100}$/;
 let made = 0;
 
 export class ClassInput {

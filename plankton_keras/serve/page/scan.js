@@ -23,7 +23,9 @@ export class OpenScan extends EventTarget {
     this.versions = new Map();
     this.last = Promise.resolve();
     if (job.state === "done") this.load().catch(fault);
-    if (!FINAL.includes(job.state)) this.stop = listen(jobPath(id, "events"), (each) => this.changed(each), () => this.reload());
+    if (!FINAL.includes(job.state)) {
+      this.stop = listen(jobPath(id, "events"), { changed: (each) => this.changed(each), back: () => this.reload().catch(fault) });
+    }
   }
 
   close() {

@@ -53,9 +53,10 @@ export class ScanView {
     const { scan } = this;
     this.modes = ["viewer", "gallery"].map((mode) => button(mode === "viewer" ? "Viewer" : "Gallery", () => this.mode(mode), { "data-mode": mode, title: mode === "viewer" ? "Viewer (V)" : "Gallery (G)" }));
     this.outlines = button("Outlines", () => scan.toggleOutlines(), { title: "Outlines on and off (O)" });
-    this.several = button("Select several", () => this.toggleSeveral(), { title: "A click adds to the selection" });
-    this.undo = button("Undo", () => scan.undo(), { title: "Undo (Ctrl+Z)" });
-    this.redo = button("Redo", () => scan.redo(), { title: "Redo (Ctrl+Y)" });
+    this.several = button("Several", () => this.toggleSeveral(), { title: "Select several: a click adds to the selection" });
+    const arrow = (sign, word) => [h("span", { "aria-hidden": "true" }, sign), h("span", { class: "word" }, word)];
+    this.undo = button(arrow("↶", "Undo"), () => scan.undo(), { title: "Undo (Ctrl+Z)", "aria-label": "Undo" });
+    this.redo = button(arrow("↷", "Redo"), () => scan.redo(), { title: "Redo (Ctrl+Y)", "aria-label": "Redo" });
     return h("div", { class: "bar", role: "group", "aria-label": "Tools" },
       h("div", { class: "segments" }, this.modes), this.outlines, this.several, h("span", { class: "grow" }), this.undo, this.redo);
   }

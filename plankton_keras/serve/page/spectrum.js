@@ -6,32 +6,43 @@ const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 260, 46, 330, 12, 216];
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const superscript = (power) => String(power).replace("-", "⁻").replace(/\d/g, (digit) => SUPERSCRIPTS[digit]);
 
-function axis(values, [start, end]) {
-  const first = Math.floor(Math.log10(Math.min(...values)));
-  const last = Math.max(Math.ceil(Math.log10(Math.max(...values))), first + 1);
-  const at = (value) => start + ((Math.log10(value) - first) / (last - first)) * (end - start);
-  const step = Math.ceil((last - first + 1) / 7);
-  const ticks = [];
-  for (let power = first; power <= last; power += step) ticks.push(power);
-  return { at, ticks, low: 10 ** first };
+function axis(low, high, [start, end]) {
+  const at = (value) => start + (Math.log(value / low) / Math.log(high / low)) * (end - start);
+  const powers = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) powers.push(power);
+  // Few decades have ticks at 2 and 5 too, many only some.
+  const digits = powers.length < 4 ? [1, 2, 5] : [1];
+  const step = Math.ceil(powers.length / 7);
+  const ticks = powers.filter((_, index) => index % step === 0).flatMap((power) => digits.map((digit) => digit * 10 ** power));
+  return { at, ticks: ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001) };
+}
+
+/** Volumes as the diameters of spheres, which is how sizes are told elsewhere on the page. */
+function asDiameters(found) {
+  if (found?.unit !== "mm3") return found;
+  const diameter = (volume) => Math.cbrt((6 * volume) / Math.PI);
+  return { unit: "mm (ESD)", bins: found.bins.map((bin) => ({ ...bin, low: diameter(bin.low), high: diameter(bin.high) })) };
 }
 
 /** The drawing and a table of the same numbers; a line of words where there is nothing to draw. */
-export function spectrum(found, kind) {
+export function spectrum(given, kind) {
+  const found = asDiameters(given);
   const bins = (found?.bins ?? []).filter((bin) => bin[kind] > 0 && bin.low > 0);
-  if (!bins.length) return [h("p", { class: "soft" }, "No spectrum: there is no object of known size.")];
-  const words = kind === "count" ? "objects" : "biovolume in mm³";
-  const across = axis(bins.flatMap((bin) => [bin.low, bin.high]), [LEFT, RIGHT]);
-  // A class of one object has a bar too.
-  const up = axis([...bins.map((bin) => bin[kind]), Math.min(...bins.map((bin) => bin[kind])) * 0.6], [BOTTOM, TOP]);
+  if (!bins.length) return [h("p", { class: "soft" }, "No spectrum: no living object has a known size in mm.")];
+  const words = kind === "count" ? "living objects" : "biovolume in mm³";
+  const values = bins.map((bin) => bin[kind]);
+  const across = axis(bins[0].low, bins.at(-1).high, [LEFT, RIGHT]);
+  // A class of the fewest has a bar too.
+  const up = axis(0.5 * Math.min(...values), 1.2 * Math.max(...values), [BOTTOM, TOP]);
   const marks = [
-    ...across.ticks.flatMap((power) => [
-      svg("path", { class: "grid", d: `M${across.at(10 ** power)} ${TOP}V${BOTTOM}` }),
-      svg("text", { x: across.at(10 ** power), y: BOTTOM + 16, "text-anchor": "middle" }, label(power)),
+    svg("path", { class: "grid", d: `M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}` }),
+    ...across.ticks.flatMap((tick) => [
+      svg("path", { class: "grid", d: `M${across.at(tick)} ${TOP}V${BOTTOM + 4}` }),
+      svg("text", { x: across.at(tick), y: BOTTOM + 17, "text-anchor": "middle" }, label(tick)),
     ]),
-    ...up.ticks.flatMap((power) => [
-      svg("path", { class: "grid", d: `M${LEFT} ${up.at(10 ** power)}H${RIGHT}` }),
-      svg("text", { x: LEFT - 6, y: up.at(10 ** power) + 4, "text-anchor": "end" }, label(power)),
+    ...up.ticks.flatMap((tick) => [
+      svg("path", { class: "grid", d: `M${LEFT - 4} ${up.at(tick)}H${RIGHT}` }),
+      svg("text", { x: LEFT - 7, y: up.at(tick) + 4, "text-anchor": "end" }, label(tick)),
     ]),
   ];
   const bars = bins.map((bin) => {
@@ -49,4 +60,7 @@ export function spectrum(found, kind) {
   return [h("figure", { class: "plot" }, picture), h("details", {}, h("summary", {}, "The classes in numbers"), h("table", { class: "counts" }, h("thead", {}, head), h("tbody", {}, rows)))];
 }
 
-const label = (power) => (power >= -3 && power <= 3 ? String(Number((10 ** power).toPrecision(1))) : `10${superscript(power)}`);
+function label(tick) {
+  const power = Math.round(Math.log10(tick));
+  return Math.abs(power) < 4 ? String(Number(tick.toPrecision(1))) : `10${superscript(power)}`;
+}

@@ -46,7 +46,8 @@ export class Upload {
         return;
       } catch (error) {
         this.stop.signal.throwIfAborted();
-        const moved = error.status === 409 || error.status === 460;
+        // The offset is another one by now, or the request that broke is still being written.
+        const moved = error.status === 409 || error.status === 423;
         if (!passing(error) && !moved) throw error;
         this.become("waiting");
         await this.pause(Math.min(LONGEST_WAIT, 2 ** failures++));
