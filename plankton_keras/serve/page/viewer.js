@@ -236,9 +236,10 @@ export class Viewer {
   cut(object, done) {
     if (!this.osd) return;
     this.endCut();
-    this.lookAt(object);
-    this.cutting = { object, done };
     const [x, y, width, height] = object.box;
+    // Near enough to see where the animals touch.
+    this.lookAt(object, Math.max(width, height) * this.place().scale < 200);
+    this.cutting = { done };
     const upright = width > height;
     this.knife = { x: x + width / 2, y: y + height / 2, angle: upright ? Math.PI / 2 : 0, reach: 0.6 * Math.hypot(width, height) };
     this.line = this.knifeLine();
