@@ -9,6 +9,8 @@ import { contains } from "./scan.js";
 const { OpenSeadragon } = globalThis;
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const POLL = 500;
+// In these states a job's scan is whole and known to be good.
+const SHOWN = ["predicting", "measuring", "done"];
 // A drawing of so many ms is not made in each frame; it is made anew so many ms after the last movement.
 const [SLOW, REST] = [10, 120];
 
@@ -54,6 +56,11 @@ export class Viewer {
   /** Waits for the tiles and opens them. */
   async open() {
     for (;;) {
+      if (!SHOWN.includes(this.scan.job.state)) {
+        this.waiting.textContent = "The scan can be looked at once its work has begun.";
+        await new Promise((done) => this.scan.addEventListener("job", done, { once: true, signal: this.stop.signal }));
+        continue;
+      }
       const about = await json("GET", jobPath(this.scan.id, "tiles"), undefined, this.stop.signal);
       if (about.width) return this.show(about);
       this.waiting.textContent = `The picture is being prepared: ${percent(about.progress ?? 0)}.`;
