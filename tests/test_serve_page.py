@@ -197,7 +197,7 @@ def test_a_broken_upload_goes_on_and_so_does_one_after_a_reload(browser, service
         page = opened.page
         service.fail_parts = 1
         drop(page, service, "broken.pgm")
-        page.wait_for_selector("text=the connection broke")
+        page.wait_for_selector("text=The disk is busy, trying again")
         page.wait_for_selector(".state.done")
         assert service.posts == 1
 

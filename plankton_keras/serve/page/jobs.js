@@ -211,7 +211,10 @@ class UploadRow {
 
   words(sent, size, state) {
     if (state === "starting") return `${bytes(size)}, in the queue`;
-    if (state === "waiting") return `${bytes(sent)} of ${bytes(size)}: the connection broke, trying again`;
+    if (state === "waiting") {
+      const why = this.upload.error.status ? this.upload.error.message : "the connection broke";
+      return `${bytes(sent)} of ${bytes(size)}: ${why.replace(/\.$/, "")}, trying again`;
+    }
     this.first ??= { sent, at: performance.now() };
     const passed = (performance.now() - this.first.at) / 1000;
     const speed = (sent - this.first.sent) / passed;

@@ -39,6 +39,7 @@ export class Upload {
       try {
         this.sent = await this.offset();
         while (this.sent < this.file.size) {
+          this.error = null;
           this.become("sending");
           this.sent = await this.part();
           failures = 0;
@@ -49,6 +50,7 @@ export class Upload {
         // The offset is another one by now, or the request that broke is still being written.
         const moved = error.status === 409 || error.status === 423;
         if (!passing(error) && !moved) throw error;
+        this.error = error;
         this.become("waiting");
         await this.pause(Math.min(LONGEST_WAIT, 2 ** failures++));
       }
