@@ -325,6 +325,9 @@ def add_jobs(app, fake):
                     if id in (None, job["id"]) and said.get(job["id"]) != job:
                         said[job["id"]] = dict(job)
                         yield f"event: job\ndata: {json.dumps(job)}\n\n"
+                for gone in [each for each in said if each not in fake.jobs]:
+                    del said[gone]
+                    yield f"event: deleted\ndata: {json.dumps({'id': gone})}\n\n"
             if id and fake.jobs.get(id, {"state": "done"})["state"] in ("done", "failed", "cancelled"):
                 return
             await asyncio.sleep(0.05)

@@ -334,6 +334,8 @@ def test_the_gallery_sorts_and_filters(browser, service):
         page.keyboard.press("Enter")
         opened.settled("Calanus finmarchicus", len(expected))
         assert labels() == []
+        page.keyboard.press("v")
+        page.wait_for_function(PAINTED)
 
 
 def test_hostile_names_are_text(browser, tmp_path):
@@ -393,6 +395,9 @@ def test_jobs_are_cancelled_and_deleted_and_folders_opened(browser, service):
             "() => ![...document.querySelectorAll('.name')].some((name) => name.textContent === 'old')"
         )
         assert done not in service.jobs
+        del service.jobs[running]
+        service.changes += 1
+        page.wait_for_selector("text=No scan yet")
         page.click("[aria-label='Open cruise_2009']")
         page.wait_for_selector("text=from_folder")
 
@@ -432,7 +437,7 @@ def test_5000_outlines_are_drawn_quickly(browser, service):
         found = opened.page.evaluate(DRAWING)
     print(found)  # noqa: T201
     # Much less where nothing else runs; while a scan moves, a slow drawing is only moved along.
-    assert max(found.values()) < 300
+    assert max(found.values()) < 500
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -460,6 +465,8 @@ def test_axe_finds_no_serious_fault(browser, service, size, scheme):
         page.wait_for_selector(".card")
         for tab in range(4):
             page.click(f"#tab-{tab}")
+            if tab == 3:
+                page.hover("text=Export corrected objects")
             faults += serious(page, f"gallery, tab {tab}")
         page.click("#help-button")
         faults += serious(page, "help")

@@ -130,6 +130,10 @@ export class JobList {
       const known = new Set(jobs.map((job) => job.id));
       for (const id of [...this.rows.keys()]) if (!known.has(id)) this.remove(id);
       for (const job of jobs.toReversed()) this.show(job);
+      // What the events told first may stand in another order.
+      const rows = jobs.map((job) => this.rows.get(job.id)?.element).filter(Boolean);
+      const shown = [...this.list.children].filter((row) => rows.includes(row));
+      if (rows.some((row, index) => row !== shown[index])) this.list.append(...rows);
       this.tidy();
     });
   }

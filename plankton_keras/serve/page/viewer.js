@@ -98,7 +98,7 @@ export class Viewer {
       springStiffness: 10,
       blendTime: 0,
       imageLoaderLimit: 6,
-      maxImageCacheCount: 400,
+      maxImageCacheCount: 120,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsPen: { clickToZoom: false },
