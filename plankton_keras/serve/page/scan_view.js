@@ -6,7 +6,7 @@ import { CountPanel, FilePanel, SpectrumPanel, summaries } from "./counts.js";
 import { Gallery } from "./gallery.js";
 import { FINAL } from "./jobs.js";
 import { bindKeys } from "./keys.js";
-import { confirmed, fault } from "./notices.js";
+import { confirmed } from "./notices.js";
 import { ObjectPanel } from "./panel.js";
 import { OpenScan } from "./scan.js";
 import { Viewer } from "./viewer.js";
@@ -117,7 +117,8 @@ export class ScanView {
     this.cutting.hidden = false;
     this.viewer.cut(object, (line) => {
       this.cutting.hidden = true;
-      this.scan.split(label, line).catch(fault);
+      // A click alone is no line.
+      if (line) this.scan.split(label, line);
     });
   }
 

@@ -2,6 +2,7 @@
 
 import { json, jobPath } from "./api.js";
 import { button, diameterText, h, percent, score } from "./dom.js";
+import { Knife } from "./knife.js";
 import { fault } from "./notices.js";
 import { draw } from "./outlines.js";
 import { contains } from "./scan.js";
@@ -146,7 +147,7 @@ export class Viewer {
     const [context, begun] = [this.canvas.getContext("2d"), performance.now()];
     this.canvas.style.transform = "";
     draw(context, this.scan, place, ratio);
-    if (this.line) this.drawLine(context, place);
+    this.cutting?.knife.draw(context, place);
     [this.drawn, this.took] = [place, performance.now() - begun];
   }
 
@@ -243,18 +244,12 @@ export class Viewer {
   cut(object, done) {
     if (!this.osd) return;
     this.endCut();
-    const [x, y, width, height] = object.box;
     // Near enough to see where the animals touch.
-    this.lookAt(object, Math.max(width, height) * this.place().scale < 200);
-    this.cutting = { done };
-    const upright = width > height;
-    this.knife = { x: x + width / 2, y: y + height / 2, angle: upright ? Math.PI / 2 : 0, reach: 0.6 * Math.hypot(width, height) };
-    this.line = this.knifeLine();
+    this.lookAt(object, Math.max(object.box[2], object.box[3]) * this.place().scale < 200);
+    this.cutting = { knife: new Knife(object.box), done, events: new AbortController() };
     this.osd.setMouseNavEnabled(false);
     this.element.classList.add("cutting");
-    const events = new AbortController();
-    this.cutting.events = events;
-    this.canvas.addEventListener("pointerdown", (event) => this.startLine(event), { signal: events.signal });
+    this.canvas.addEventListener("pointerdown", (event) => this.startLine(event), { signal: this.cutting.events.signal });
     this.element.focus();
     this.ask();
   }
@@ -262,55 +257,33 @@ export class Viewer {
   startLine(event) {
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
-    const { signal } = this.cutting.events;
-    this.line = [this.inScan(event)];
+    const { knife, events } = this.cutting;
+    knife.begin(this.inScan(event));
     const move = (next) => {
-      const [point, last] = [this.inScan(next), this.line.at(-1)];
-      if (Math.hypot(point[0] - last[0], point[1] - last[1]) * this.place().scale > 2) this.line.push(point);
+      knife.reachTo(this.inScan(next), this.place().scale);
       this.ask();
     };
-    this.canvas.addEventListener("pointermove", move, { signal });
-    this.canvas.addEventListener("pointerup", () => this.finishCut(), { signal, once: true });
+    this.canvas.addEventListener("pointermove", move, { signal: events.signal });
+    this.canvas.addEventListener("pointerup", () => this.finishCut(), { signal: events.signal, once: true });
   }
 
-  knifeLine() {
-    const { x, y, angle, reach } = this.knife;
-    const [across, down] = [Math.cos(angle) * reach, Math.sin(angle) * reach];
-    return [[x - across, y - down], [x + across, y + down]];
-  }
-
-  /** Moves the line at right angles to itself, or turns it. */
   moveKnife(by, turn) {
-    const { angle, reach } = this.knife;
-    this.knife.angle += (turn * Math.PI) / 24;
-    this.knife.x += Math.sin(angle) * by * reach * 0.05;
-    this.knife.y -= Math.cos(angle) * by * reach * 0.05;
-    this.line = this.knifeLine();
+    this.cutting.knife.move(by, turn);
     this.ask();
   }
 
   finishCut() {
-    const { done } = this.cutting;
-    const line = this.line.map(([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10]);
+    const { knife, done } = this.cutting;
+    const line = knife.finished();
     this.endCut();
-    if (line.length > 1) done(line);
+    done(line);
   }
 
   endCut() {
     this.cutting?.events.abort();
-    this.cutting = this.line = null;
+    this.cutting = null;
     this.osd?.setMouseNavEnabled(true);
     this.element.classList.remove("cutting");
-    this.scan.raise("shown");
-  }
-
-  drawLine(context, { scale, left, top }) {
-    context.beginPath();
-    this.line.forEach(([x, y], index) => context[index ? "lineTo" : "moveTo"](left + x * scale, top + y * scale));
-    for (const [colour, width] of [["#ffffff", 5], ["#b3001b", 2.5]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.stroke();
-    }
+    this.ask();
   }
 }
