@@ -1,7 +1,7 @@
 """The objects of a predicted scan, cut out and measured: from map and object table to what ZooProcess measures."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
 from plankton_keras.measures.zooprocess import measure
 from plankton_keras.objects import components
+from plankton_keras.separating import separate
 from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window
 
@@ -26,6 +27,7 @@ class MeasuredObject:
         taxon: Name of its class.
         score: Mean probability, 0..1.
         cut: Whether the edge of the scan cuts it.
+        multiple: Whether it may be several animals that touch.
         gray: uint8 `(height, width)`, its bounding box with the local ground at 255.
         mask: bool of the same shape, its pixels.
         alone: uint8, its box and `candidates.MARGIN` pixels around it, without other objects, the ground at 255.
@@ -37,13 +39,14 @@ class MeasuredObject:
     taxon: str
     score: float
     cut: bool
+    multiple: bool
     gray: np.ndarray
     mask: np.ndarray
     alone: np.ndarray
     measures: dict
 
 
-def measure_scan(folder, scan, pixel_mm=None, legacy=False):
+def measure_scan(folder, scan, pixel_mm=None, legacy=False, names=None):
     """Measures the objects of a scan; gray levels are those above the local ground, which becomes 255.
 
     Args:
@@ -51,9 +54,12 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
         scan: The open scan.
         pixel_mm: Side of a pixel in mm, or None.
         legacy: As for `measures.zooprocess.measure`.
+        names: Names of the classes by index: touching animals are measured apart, each with the class that most of its
+            pixels have. None: as one object.
 
     Yields:
-        A `MeasuredObject` each, in the order of the object table.
+        A `MeasuredObject` each, in the order of the object table; parts of an object follow one another. The first
+        keeps its label, the others have labels beyond the highest of the table.
 
     Raises:
         ArtefactError: If mask or table are missing, or do not belong together.
@@ -69,10 +75,23 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False):
             wide = window.grown(MARGIN, scan.height, scan.width)
             classes = mask.read(wide)
             own = own_pixels(classes[window.within(wide).slices], row["area_px"], path, row["label"])
-            piece = Piece(row["label"], row["class"], row["score"], window, own)
-            return measure_piece(ground, piece, classes > 0, pixel_mm, legacy)
+            parts = separate(own)
+            piece = Piece(row["label"], row["class"], row["score"], window, own, multiple=len(parts) > 1)
+            pieces = [piece]
+            if names and piece.multiple:
+                pieces = [_part(piece, each, names, classes[window.within(wide).slices]) for each in parts]
+            views = [each.window.grown(MARGIN, scan.height, scan.width).within(wide).slices for each in pieces]
+            return [
+                measure_piece(ground, each, classes[view] > 0, pixel_mm, legacy)
+                for each, view in zip(pieces, views, strict=True)
+            ]
 
-        yield from in_order(measured, rows)
+        highest = max((row["label"] for row in rows), default=0)
+        for first, *others in in_order(measured, rows):
+            yield first
+            for each in others:
+                highest += 1
+                yield replace(each, label=highest)
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ class Piece:
         score: Mean probability, 0..1.
         window: Its bounding box.
         mask: bool `(height, width)` of the box, its pixels.
+        multiple: Whether it may be several animals that touch.
     """
 
     label: int
@@ -92,6 +112,7 @@ class Piece:
     score: float
     window: Window
     mask: np.ndarray
+    multiple: bool = False
 
 
 def measure_piece(ground, piece, occupied=None, pixel_mm=None, legacy=False):
@@ -116,7 +137,7 @@ def measure_piece(ground, piece, occupied=None, pixel_mm=None, legacy=False):
     whole = np.zeros(pixels.shape, bool)
     whole[inner] = piece.mask
     alone = pixels if occupied is None else cleared(pixels, occupied, whole)
-    known = scan.stem, piece.label, piece.taxon, piece.score, cut
+    known = scan.stem, piece.label, piece.taxon, piece.score, cut, piece.multiple
     return MeasuredObject(*known, pixels[inner], piece.mask, alone, found)
 
 
@@ -143,6 +164,15 @@ def read_objects(folder, stem):
         raise ArtefactError(
             f"{path} is no object table: {error}.", "what plankton predict wrote.", "run plankton predict again."
         ) from None
+
+
+def _part(piece, mask, names, classes):
+    """Makes a piece of a part of one, with the class that most of its pixels have; mask and classes are of its box."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    inner = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    taxon = names[np.bincount(classes[mask]).argmax()]
+    top, left = piece.window.top + int(rows[0]), piece.window.left + int(columns[0])
+    return Piece(piece.label, taxon, piece.score, Window(top, left, *mask[inner].shape), mask[inner])
 
 
 def own_pixels(classes, area, path, label):

@@ -6,6 +6,7 @@ from plankton_keras.ecotaxa.package import PackageObject
 from plankton_keras.images import pixel_mm
 from plankton_keras.naming import UNCLASSIFIED
 from plankton_keras.runs import now, versions
+from plankton_keras.separating import touching
 from plankton_keras.vignette_pictures import vignette
 
 
@@ -34,12 +35,13 @@ def parents_of(stem, sample, known):
     return ids, {kind: {each: values} for kind, each, values in zip(kinds, ids, (*columns, known), strict=True)}
 
 
-def process_of(content, dpi=None):
+def process_of(content, dpi=None, separate=False):
     """Gives the `process_*` columns: what made the objects.
 
     Args:
         content: Dictionary of prediction.json.
         dpi: Resolution of the scan, or None.
+        separate: Whether touching animals were measured apart.
 
     Returns:
         Values by name without prefix, for `parents_of`.
@@ -56,6 +58,7 @@ def process_of(content, dpi=None):
         "model": Path(content["model"]).name,
         "model_sha256": content["model_sha256"],
         "model_threshold": content["threshold"],
+        "touching_animals": touching(separate),
     }
 
 
@@ -116,5 +119,5 @@ def package_object(each, ids, sample, pixel_mm=None):
         process=ids[2],
         category=None if each.taxon == UNCLASSIFIED else each.taxon,
         score=each.score,
-        fields={**place, **each.measures, "cut_by_edge": int(each.cut)},
+        fields={**place, **each.measures, "cut_by_edge": int(each.cut), "multiple": int(each.multiple)},
     )

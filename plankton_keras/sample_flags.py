@@ -8,6 +8,8 @@ from plankton_keras.naming import UNCLASSIFIED
 FEW = 100
 # Shares of objects above which it is said; not sharp limits, and both shares stand on the page in any case.
 MANY_UNCLASSIFIED, MANY_CUT = 0.1, 0.05
+# Share of living objects that may be several animals, as the quality checks of ZooScan users allow it (ecotaxa/ZQC).
+MANY_MULTIPLES = 0.2
 
 
 def flags(sample, scans, objects, living):
@@ -24,12 +26,14 @@ def flags(sample, scans, objects, living):
 
     Example:
 
-    >>> flags({"volume_m3": 9.0}, [], [{"scan": "a", "taxon": "salp", "area_mm2": 1.0, "cut_by_edge": False}] * 25, {})
+    >>> row = {"scan": "a", "taxon": "salp", "area_mm2": 1.0, "esd": 90.0, "cut_by_edge": False, "multiple": False}
+    >>> flags({"volume_m3": 9.0}, [], [row] * 25, {})
     [{'severe': False, 'text': 'Only 25 living objects: counts are uncertain by 20 % (1/√n) or more.'}]
     """
     texts = [_few(sum(living.get(row["taxon"], True) for row in objects))]
     texts.append(_share(shares(objects)["unclassified"], MANY_UNCLASSIFIED, "unclassified"))
     texts.append(_share(shares(objects)["cut"], MANY_CUT, "cut by the edge of the scan, and measured too small"))
+    texts.append(_many_multiples(*multiples(objects, living)))
     if sample is None:
         texts.append("No metadata of the sample: no abundance, biovolume or size spectrum.")
     elif not sample.get("volume_m3"):
@@ -61,6 +65,39 @@ def shares(objects):
         "unclassified": sum(row["taxon"] == UNCLASSIFIED for row in objects) / count,
         "cut": sum(row["cut_by_edge"] for row in objects) / count,
     }
+
+
+def multiples(objects, living):
+    """Gives the shares of living objects that may be several animals that touch.
+
+    Args:
+        objects: As in `flags`.
+        living: As in `flags`.
+
+    Returns:
+        Their shares by number and by biovolume, as spheres of their area, 0..1.
+
+    Example, a pair that is twice as wide as the single animal, and so has eight times its volume:
+
+    >>> multiples([dict(taxon="salp", esd=2.0, multiple=True), dict(taxon="salp", esd=1.0, multiple=False)], {})
+    (0.5, 0.8888888888888888)
+    """
+    alive = [row for row in objects if living.get(row["taxon"], True)]
+    size = "esd_mm" if all(row.get("esd_mm") is not None for row in alive) else "esd"
+    several = [row for row in alive if row["multiple"]]
+    if not several:
+        return 0.0, 0.0
+    volume = sum(row[size] ** 3 for row in several) / sum(row[size] ** 3 for row in alive)
+    return len(several) / len(alive), volume
+
+
+def _many_multiples(number, volume):
+    if number <= MANY_MULTIPLES:
+        return None
+    return (
+        f"{100 * number:.1f} % of the living objects ({100 * volume:.1f} % of their biovolume) may be several animals "
+        f"that touch; quality checks of ZooScan samples allow {100 * MANY_MULTIPLES:.0f} %."
+    )
 
 
 def _few(count):

@@ -7,7 +7,7 @@ import numpy as np
 
 from plankton_keras.ecology.abundance import TOTAL
 from plankton_keras.pages import figure, flat, jpeg_uri, png_uri, write_page
-from plankton_keras.sample_flags import flags, shares
+from plankton_keras.sample_flags import flags, multiples, shares
 from plankton_keras.sample_vignettes import choose
 from plankton_keras.spectrum_drawing import draw
 from plankton_keras.taxa import color_of
@@ -115,7 +115,11 @@ def _facts(content):
     counted, part = sum(content.taxa.get(row["taxon"], True) for row in rows), shares(rows)
     facts += [("objects", f"{len(rows):,}"), ("of them living", f"{counted:,}")]
     names = {"unclassified": "of them unclassified", "cut": "of them cut by the edge"}
-    return facts + [(name, figure(part[key], "share")) for key, name in names.items() if rows]
+    facts += [(name, figure(part[key], "share")) for key, name in names.items() if rows]
+    if counted:
+        number, volume = (figure(share, "share") for share in multiples(rows, content.taxa))
+        facts.append(("living that may be several that touch", f"{number}, {volume} of the biovolume"))
+    return facts
 
 
 def _degrees(value, letters):

@@ -40,6 +40,7 @@ class Context:
         legacy: As for `measures.zooprocess.measure`.
         naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
         confusion: What `naming.known_confusion` gave, to adjust abundance by, or None.
+        separate: Whether touching animals are measured apart.
         notes: What the user should know, in words.
     """
 
@@ -49,6 +50,7 @@ class Context:
     legacy: bool = False
     naming: Callable | None = None
     confusion: np.ndarray | None = None
+    separate: bool = False
     notes: tuple = ()
 
     @classmethod
@@ -59,7 +61,7 @@ class Context:
             content: What `read_predictions` gave.
             metadata: Path of samples.csv, or folder of ZooProcess' metadata; or None.
             scans: Folder of the scans, if they moved; or None.
-            settings: As in the class: dpi, legacy, naming, confusion.
+            settings: As in the class: dpi, legacy, naming, confusion, separate.
 
         Raises:
             InputError: If metadata or scans are bad, or do not fit.
@@ -169,15 +171,15 @@ def _measure_scan(folder, stem, content, context, out, tell):
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         side = pixel_mm(dpi)
-        objects = []
-        for each in measure_scan(folder, scan, side, context.legacy):
+        names, objects = content["classes"] if context.separate else None, []
+        for each in measure_scan(folder, scan, side, context.legacy, names):
             objects.append(each)
             if tell:
                 tell(len(objects))
     named = context.naming([each.alone for each in objects]) if context.naming and objects else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
-    ids, parents = parents_of(stem, sample, process_of(content, dpi))
+    ids, parents = parents_of(stem, sample, process_of(content, dpi, context.separate))
     packed = (package_object(each, ids, sample, side) for each in objects)
     packages = write_packages(out, stem, packed, parents)
     head = {"sample": sample.sample if sample else None}
@@ -185,11 +187,13 @@ def _measure_scan(folder, stem, content, context, out, tell):
         {**head, **_row(each), **(named.columns(place) if named else {}), **each.measures}
         for place, each in enumerate(objects)
     ]
-    return MeasuredScan(stem, sample, rows, named, packages, keep(rows, [each.alone for each in objects]))
+    shown = keep(rows, [each.alone for each in objects])
+    return MeasuredScan(stem, sample, rows, named, packages, shown, context.separate)
 
 
 def _row(each):
-    return {"scan": each.scan, "label": each.label, "taxon": each.taxon, "score": each.score, "cut_by_edge": each.cut}
+    known = {"scan": each.scan, "label": each.label, "taxon": each.taxon, "score": each.score}
+    return {**known, "cut_by_edge": each.cut, "multiple": each.multiple}
 
 
 def _objects(parts, living):

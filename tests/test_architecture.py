@@ -51,6 +51,7 @@ ORDER = (
     "lookalikes",
     "leaks",
     "objects",
+    "separating",
     "candidates",
     "shift",
     "data",

@@ -30,6 +30,7 @@ def object_row(label, taxon="Copepoda", **others):
         "taxon": taxon,
         "score": 0.5 + label / 1000,
         "cut_by_edge": False,
+        "multiple": False,
     }
     return row | {"esd": 40.0 + label, "esd_mm": 0.4 + label / 1000, "area_mm2": 0.2, **others}
 
