@@ -118,7 +118,7 @@ def _facts(content):
     facts += [(name, figure(part[key], "share")) for key, name in names.items() if rows]
     if counted:
         number, volume = (figure(share, "share") for share in multiples(rows, content.taxa))
-        facts.append(("living that may be several that touch", f"{number}, {volume} of the biovolume"))
+        facts.append(("living, perhaps several that touch", f"{number}, {volume} of the biovolume"))
     return facts
 
 

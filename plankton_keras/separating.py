@@ -21,10 +21,11 @@ MOST_PARTS = 4
 # Cuts of the shortest necks beside the root of their smaller parts' areas: how many are measured, and get a score.
 MEASURED, SCORED = 24, 3
 
-# A logistic regression on drawn objects and on real vignettes, alone and in touching pairs (docs/experiments.md).
-_WEIGHTS = np.array([-1.56, -0.72, 0.73, 0.55, 3.39, -1.32, -2.86])
-LEAST = 2.55
-MORE = 1.5
+# Weights of the measures of `cuts`: a logistic regression on drawn objects and real vignettes, alone and in touching
+# pairs (docs/experiments.md).
+WEIGHTS = np.array([-1.56, -0.72, 0.73, 0.55, 3.39, -1.32, -2.86])
+# The weighted sum from which on a cut is made, and how much more each further cut of the same object needs.
+LEAST, MORE = 2.55, 1.5
 
 
 def separate(mask):
@@ -47,17 +48,23 @@ def separate(mask):
     >>> len(separate(np.ones((8, 120), bool)))
     1
     """
+    parts = _cut(mask, 0)
+    if len(parts) > MOST_PARTS:
+        return [mask]
+    return parts if len(parts) < 3 else _cut(mask, MORE)
+
+
+def _cut(mask, more):
+    """Cuts until no cut is sure enough; each that is made makes the next need so much more of a score."""
     parts, whole, least = [], [mask], LEAST
     while whole:
         piece = whole.pop(0)
         halves = _halves(piece, least)
-        if not halves:
+        if halves:
+            whole += halves
+            least += more
+        else:
             parts.append(piece)
-            continue
-        whole += halves
-        least += MORE
-        if len(parts) + len(whole) > MOST_PARTS:
-            return [mask]
     return sorted(parts, key=lambda part: int(part.ravel().argmax()))
 
 
@@ -69,7 +76,7 @@ def _halves(mask, least):
     first, second, measures = cuts(_smoothed(outline, step)[::step] / step)
     order = np.argsort(measures[:, 0], kind="stable")
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), [outline], -1, 1, -1) if len(order) else None
-    lines = [(first[place] * step, second[place] * step, measures[place] @ _WEIGHTS) for place in order]
+    lines = [(first[place] * step, second[place] * step, measures[place] @ WEIGHTS) for place in order]
     within = [line for line in lines if _inside(filled, *outline[list(line[:2])])][:SCORED]
     for start, end, score in sorted(within, key=lambda line: -line[2]):
         halves = _apart(mask, outline[start : end + 1]) if score > least else None
@@ -81,7 +88,7 @@ def _halves(mask, least):
 def _outline(mask):
     """Gives the outer outline as int32 `(points, 2)`, x and y, and each how many-th point is to be looked at."""
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = max(found, key=len)[:, 0]
+    outline = found[0][:, 0]
     if cv2.contourArea(outline, oriented=True) < 0:
         outline = outline[::-1]
     return outline, -(-len(outline) // MOST_POINTS)
@@ -122,7 +129,7 @@ def cuts(points):
         np.log(neck * (rest + neck) / (4 * large)),
         turns[first] + turns[second],
         4 * np.pi * large / (rest + neck) ** 2,
-        np.full(len(first), sides.area / hull),
+        np.full(len(first), sides.area) / hull,
         np.full(len(first), (turns > NOTCH).mean()),
     ]
     return first, second, np.stack(measures, axis=1)

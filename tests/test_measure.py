@@ -38,17 +38,12 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def predictions(tmp_path):
-    """A prediction folder of two drawn scans."""
+def predict_of(tmp_path, maps):
+    """Writes scans and their prediction folder, of class maps by stem."""
     folder = tmp_path / "predictions"
     folder.mkdir()
     scans = []
-    for stem, objects in DRAWN.items():
-        classes = np.zeros((300, 400), np.uint8)
-        for top, left, kind in objects:
-            height, width = (40, 40) if kind == 1 else (10, 100)
-            classes[top : top + height, left : left + width] = kind
+    for stem, classes in maps.items():
         path = tmp_path / f"{stem}_scan.png"
         cv2.imwrite(str(path), np.where(classes > 0, 90, 220).astype(np.uint8))
         cv2.imwrite(str(folder / f"{stem}_mask.png"), classes)
@@ -62,6 +57,30 @@ def predictions(tmp_path):
     (folder / "prediction.json").write_text(json.dumps(content))
     (tmp_path / "samples.csv").write_text(SAMPLES)
     return folder
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """A prediction folder of two drawn scans."""
+    maps = {}
+    for stem, objects in DRAWN.items():
+        maps[stem] = classes = np.zeros((300, 400), np.uint8)
+        for top, left, kind in objects:
+            height, width = (40, 40) if kind == 1 else (10, 100)
+            classes[top : top + height, left : left + width] = kind
+    return predict_of(tmp_path, maps)
+
+
+@pytest.fixture
+def touching(tmp_path):
+    """Predictions of a scan with a copepod and a larger salp that touch, and two squares; and one with a worm."""
+    classes = np.zeros((300, 400), np.uint8)
+    classes[20:60, 20:60] = classes[240:280, 20:60] = 1
+    cv2.circle(classes, (150, 150), 30, 3, -1)
+    cv2.circle(classes, (205, 150), 27, 1, -1)
+    worm = np.zeros((300, 400), np.uint8)
+    worm[50:60, 50:150] = 2
+    return predict_of(tmp_path, {"rg1": classes, "rg2": worm})
 
 
 def test_objects_become_tables_packages_abundance_and_spectra(predictions, tmp_path):
@@ -86,6 +105,55 @@ def test_objects_become_tables_packages_abundance_and_spectra(predictions, tmp_p
     for name in said["tables"].values():
         assert (out / name).with_suffix(".parquet").is_file()
     assert set(said["tables"]) >= {"measured objects", "abundance and biovolume", "size spectra"}
+
+
+def test_touching_animals_are_marked_and_measured_apart_only_where_asked(touching, tmp_path):
+    words = ("measure", touching, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--quiet")
+    run(*words, "--out", tmp_path / "whole")
+    run(*words, "--out", tmp_path / "apart", "--separate")
+    whole, apart = (table(tmp_path / name / "objects.csv") for name in ("whole", "apart"))
+    assert [(row["scan"], row["label"], row["taxon"], row["multiple"]) for row in whole] == [
+        ("rg1", "1", "copepod", "False"),
+        ("rg1", "2", "salp", "True"),
+        ("rg1", "3", "copepod", "False"),
+        ("rg2", "1", "worm", "False"),
+    ]
+    # The first part keeps the label, the other has the next free one, and each the class of most of its pixels.
+    assert [(row["scan"], row["label"], row["taxon"], row["multiple"]) for row in apart] == [
+        ("rg1", "1", "copepod", "False"),
+        ("rg1", "2", "salp", "False"),
+        ("rg1", "4", "copepod", "False"),
+        ("rg1", "3", "copepod", "False"),
+        ("rg2", "1", "worm", "False"),
+    ]
+    assert int(apart[1]["area"]) + int(apart[2]["area"]) == int(whole[1]["area"])
+    # A disc of radius 27 around 205, and so about 54 wide from 178 on.
+    assert [int(apart[2][name]) for name in ("bx", "width")] == pytest.approx([178, 54], abs=3)
+    assert apart[0] | {"sample": ""} == whole[0] | {"sample": ""}
+    counts = {
+        name: {row["taxon"]: row["objects"] for row in table(tmp_path / name / "abundance.csv")}
+        for name in ("whole", "apart")
+    }
+    assert (counts["whole"]["copepod"], counts["apart"]["copepod"], counts["apart"]["salp"]) == ("2", "3", "1")
+
+
+def test_the_package_and_the_page_follow_the_separation(touching, tmp_path):
+    for name, flag in (("whole", ()), ("apart", ("--separate",))):
+        run("measure", touching, "--out", tmp_path / name, "--dpi", 2400, "--quiet", *flag)
+        with zipfile.ZipFile(tmp_path / name / "ecotaxa_rg1.zip") as package:
+            (tsv,) = (each for each in package.namelist() if each.endswith(".tsv"))
+            text = package.read(tsv).decode("utf-8-sig")
+        head, _, *rows = csv.reader(io.StringIO(text), delimiter="\t")
+        rows = [dict(zip(head, row, strict=True)) for row in rows]
+        assert sum(float(row["object_multiple"]) for row in rows) == (name == "whole")
+        assert len({row["object_id"] for row in rows}) == len(rows) == (3 if name == "whole" else 4)
+        assert lint(tmp_path / name / "ecotaxa_rg1.zip") == []
+        said = "counted as one" if name == "whole" else "cut apart by their shape"
+        assert {row["process_touching_animals"] for row in rows} == {said}
+        page = (tmp_path / name / "report_rg1.html").read_text()
+        assert said in page
+        # One of three living objects is more than a fifth.
+        assert ("33.3 % of the living objects" in page) == (name == "whole")
 
 
 def test_the_packages_are_clean_and_reckon_the_abundance_in_ecotaxas_way(predictions, tmp_path):

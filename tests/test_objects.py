@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -204,3 +205,37 @@ def test_the_order_and_the_labels_do_not_depend_on_the_bands():
             top += height
         objects, _ = labeler.finish()
         assert objects.boxes.tolist() == [[0, 10, 1, 11], [1, 0, 2, 1]]
+
+
+def spirals_hooks_and_diagonals():
+    """A map of 4095 x 3071 pixels: in each of 8 x 6 fields a spiral, two nested U's, or a diagonal of one pixel."""
+    classes, count = np.zeros((3071, 4095), np.uint8), 0
+    for field in range(48):
+        left, top = 10 + 510 * (field % 8), 10 + 510 * (field // 8)
+        kind = field % 3
+        if kind == 0:
+            angles = np.linspace(0, 8 * np.pi, 400)
+            spiral = angles[:, None] * 9 * np.stack([np.cos(angles), np.sin(angles)], axis=1) + (left + 245, top + 245)
+            cv2.polylines(classes, [np.rint(spiral).astype(np.int32)], False, 1, 3)
+        elif kind == 1:
+            for inset in (0, 60):
+                corners = [(inset, 0), (inset, 480 - inset), (480 - inset, 480 - inset), (480 - inset, 0)]
+                cv2.polylines(classes, [np.add(corners, (left, top)).astype(np.int32)], False, 2, 5)
+        else:
+            cv2.line(classes, (left, top), (left + 480, top + 480), 1, 1, cv2.LINE_8)
+        count += 2 if kind == 1 else 1
+    return classes, count
+
+
+def test_a_whole_scan_has_the_same_labels_for_all_heights_of_bands():
+    classes, count = spirals_hooks_and_diagonals()
+    rng = np.random.default_rng(0)
+    uneven = np.sort(rng.choice(np.arange(1, len(classes)), 40, replace=False)).tolist()
+    tilings = [(), range(256, 3071, 256), range(1000, 3071, 1000), (1, 2, 3, 3070), uneven]
+    whole, _, expected_labels, _ = label(classes)
+    assert len(whole) == count == 64
+    for cuts in tilings[1:]:
+        objects, _, labels, _ = label(classes, cuts)
+        assert np.array_equal(labels, expected_labels)
+        assert table(objects) == table(whole)
+        assert np.array_equal(objects.labels, whole.labels)

@@ -308,6 +308,12 @@ def test_a_sample_without_faults_has_no_flags(write):
             {"objects": [object_row(label, cut_by_edge=label < 6) for label in range(100)]},
             "6.0 % of the objects are cut by the edge of the scan, and measured too small.",
         ),
+        (
+            # 42 living objects of an ESD of 2 mm and 158 of 1 mm: 42 * 8 of 42 * 8 + 158 of the biovolume.
+            {"objects": [object_row(label, multiple=label < 42, esd_mm=1.0 + (label < 42)) for label in range(200)]},
+            "21.0 % of the living objects (68.0 % of their biovolume) may be several animals that touch; "
+            "quality checks of ZooScan samples allow 20 %.",
+        ),
     ],
 )
 def test_each_flag_appears_alone_where_it_should(write, others, text):
@@ -323,6 +329,9 @@ def test_each_flag_appears_alone_where_it_should(write, others, text):
         [object_row(label) for label in range(100)],
         [object_row(label, "unclassified" if label < 10 else "Copepoda") for label in range(100)],
         [object_row(label, cut_by_edge=label < 5) for label in range(100)],
+        [object_row(label, multiple=label < 20) for label in range(100)],
+        # Detritus does not count.
+        [object_row(label, "detritus" if label < 50 else "Copepoda", multiple=label < 50) for label in range(200)],
     ],
 )
 def test_flags_stay_away_at_their_limits(objects):
