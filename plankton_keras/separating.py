@@ -5,6 +5,8 @@ is short beside both animals. Legs, antennae and tails have such necks too, so e
 measures of shape, and only the sure ones are made. Nothing but the mask is looked at.
 """
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -74,11 +76,13 @@ def _halves(mask, least):
     if len(outline) < 24:
         return None
     first, second, measures = cuts(_smoothed(outline, step)[::step] / step)
-    order = np.argsort(measures[:, 0], kind="stable")
-    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), [outline], -1, 1, -1) if len(order) else None
-    lines = [(first[place] * step, second[place] * step, measures[place] @ WEIGHTS) for place in order]
-    within = [line for line in lines if _inside(filled, *outline[list(line[:2])])][:SCORED]
-    for start, end, score in sorted(within, key=lambda line: -line[2]):
+    scores = measures @ WEIGHTS
+    if scores.max(initial=least) <= least:
+        return None
+    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), [outline], -1, 1, -1)
+    lines = zip(first * step, second * step, scores, measures[:, 0], strict=True)
+    within = (line for line in sorted(lines, key=lambda line: line[3]) if _inside(filled, *outline[[*line[:2]]]))
+    for start, end, score, _ in sorted(itertools.islice(within, SCORED), key=lambda line: -line[2]):
         halves = _apart(mask, outline[start : end + 1]) if score > least else None
         if halves:
             return halves
