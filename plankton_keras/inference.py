@@ -93,8 +93,7 @@ class Classifier:
         training_scans: Stem by SHA-256 of the scans whose candidates it was trained on.
         training_vignettes: `leaks.vignette_digests` of the labelled vignettes that it was trained on; none of runs from
             before these were noted.
-        confusion: int64 `(classes, classes)`, vignettes of validation, rows true, columns predicted; None of averages
-            and of older runs.
+        confusion: int64 `(classes, classes)`, vignettes of validation, rows true, columns predicted; or None.
     """
 
     classify: Callable
@@ -276,7 +275,6 @@ def load_classifier(path):
         folder, known = _open_export(path)
         classify = _in_batches(_signature(_loaded(folder), folder, "serving_default"), len(known["classes"]))
         digest = sha256(folder / "saved_model.pb")
-    confusion = known.get("confusion")
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
@@ -287,7 +285,7 @@ def load_classifier(path):
         source=str(path),
         training_scans=known["training_scans"],
         training_vignettes=frozenset(known.get("training_vignettes", "").split()),
-        confusion=confusion and np.array(confusion["counts"]),
+        confusion=known.get("confusion") and np.array(known["confusion"]["counts"]),
     )
 
 
