@@ -12,10 +12,10 @@ import numpy as np
 # A request whose one large value is whole numbers in brackets.
 _QUICK = re.compile(
     rb'\s*\{\s*(?:"signature_name"\s*:\s*"(?P<first>\w*)"\s*,\s*)?'
-    rb'"(?P<key>instances|inputs)"\s*:\s*(?P<array>\[[][\d, ]*\])\s*'
+    rb'"(?P<key>instances|inputs)"\s*:\s*(?P<array>\[[][\d,\s]*\])\s*'
     rb'(?:,\s*"signature_name"\s*:\s*"(?P<last>\w*)"\s*)?\}\s*'
 )
-_OPEN, _CLOSE, _COMMA, _ZERO = b"[],0"
+_OPEN, _CLOSE, _COMMA, _ZERO, _SPACE = b"[],0 "
 _TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 # Six decimals: half a millionth off, where five hundred thousandths would do, and every number takes as many bytes.
 _DECIMALS = 1_000_000
@@ -44,8 +44,7 @@ def parse(text):
     {'instances': [[1], [2, 3]], 'signature_name': 'a'}
     """
     found = _QUICK.fullmatch(text)
-    # As Python writes it; other space is left to the general parser.
-    array = _rectangular(found["array"].replace(b", ", b",")) if found else None
+    array = _rectangular(found["array"]) if found else None
     if array is None:
         return json.loads(text, parse_constant=_no_number)
     name = found["first"] if found["first"] is not None else found["last"]
@@ -57,25 +56,28 @@ def _no_number(word):
 
 
 def _rectangular(text):
-    """Reads an array without spaces; None if it is anything but rectangular and of 0 to 255."""
+    """Reads an array; None if it is anything but rectangular and of 0 to 255."""
     letters = np.frombuffer(text, np.uint8)
-    digit = letters >= _ZERO
-    digit &= letters <= _ZERO + 9
+    # What is below 0 wraps around.
+    figures = letters - np.uint8(_ZERO)
+    digit = figures < 10
     # Where a number starts and ends.
-    first = digit[1:] & ~digit[:-1]
-    ends = np.flatnonzero(digit[:-1] & ~digit[1:])
+    first = digit[1:] > digit[:-1]
+    ends = np.flatnonzero(digit[:-1] > digit[1:])
     starts = np.flatnonzero(first) + 1
     lengths = ends - starts + 1
-    if not len(starts) or lengths.max() > 3 or (letters[starts] == _ZERO)[lengths > 1].any():
+    if not len(starts) or lengths.max() > 3 or (figures[starts[lengths > 1]] == 0).any():
         return None
-    keep = ~digit
-    # A space that is left stays, and is in no shape.
+    # Brackets, commas and the first digit of each number, without space.
+    keep = letters > _SPACE
+    keep &= ~digit
     keep[1:] |= first
     shape = _shape(letters[keep].tobytes().translate(_TO_ZERO))
-    values = (letters[ends] - _ZERO).astype(np.uint16)
+    values = figures[ends].astype(np.uint16)
     for place, power in ((1, 10), (2, 100)):
-        longer = lengths > place
-        values[longer] += power * (letters[ends[longer] - place] - _ZERO).astype(np.uint16)
+        # Where there is no such digit the letter before is none, and counts for nothing.
+        before = figures[ends - place].astype(np.uint16)
+        values += np.where(lengths > place, power * before, np.uint16(0)).astype(np.uint16)
     return None if shape is None or values.max() > 255 else values.astype(np.uint8).reshape(shape)
 
 
@@ -91,8 +93,10 @@ def _shape(skeleton):
     sizes = [counts[0], *(outer // inner for inner, outer in itertools.pairwise(counts))][::-1]
     if counts[-1] != skeleton.count(b"0"):
         return None
-    text = np.full((*sizes, 2), (_ZERO, _COMMA), np.uint8)
-    return sizes if _bracketed(text) == skeleton else None
+    text = b"0"
+    for size in reversed(sizes):
+        text = b"[" + ((text + b",") * size)[:-1] + b"]"
+    return sizes if text == skeleton else None
 
 
 def _bracketed(text):
