@@ -319,6 +319,26 @@ def test_a_scan_that_ends_the_service_again_and_again_fails(tmp_path):
         assert not served.worker.work()
 
 
+def test_a_service_that_ends_lets_its_job_wait_and_holds_nothing_against_it(tmp_path):
+    begun, ended = threading.Event(), threading.Event()
+
+    def slowly(images):
+        begun.set()
+        ended.wait(60)
+        return by_gray(images)
+
+    with service(tmp_path / "data", probabilities=slowly) as served:
+        id = served.upload(encoded(draw()))
+        served.worker.start()
+        assert begun.wait(60)
+        served.worker.close(seconds=0)
+        ended.set()
+        served.worker.close(seconds=60)
+        row = served.jobs.store.get(id)
+        assert (row.state, row.attempts) == ("waiting", 0)
+        assert served.jobs.folder(id).is_dir()
+
+
 def test_a_full_disk_is_said(tmp_path):
     def full(_):
         raise OSError(errno.ENOSPC, "no space left")

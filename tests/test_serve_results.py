@@ -265,6 +265,12 @@ def test_scans_that_moved_fail_and_other_folders_are_unknown(predictions, tmp_pa
         jobs = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
         assert served.worker.work()
         assert served.job(jobs[0]["id"])["error"]["error"] == "a does not exist."
+        # Nor does a damaged prediction tell where it lies.
+        cv2.imwrite(str(predictions / "cruise" / "b_mask.png"), np.zeros((300, 400), np.uint8))
+        (predictions / "b_scan.png").write_bytes(encoded(draw()))
+        assert served.worker.work()
+        said = served.job(jobs[1]["id"])["error"]["error"]
+        assert said == "the prediction/b_mask.png does not hold object 1 of the table."
         for id in ("x", "0" * 32, "..%2fcruise"):
             assert served.client.post(f"/v1/folders/{id}").status_code == 404
     with service(tmp_path / "other") as served:

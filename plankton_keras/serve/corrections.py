@@ -112,7 +112,8 @@ class Log:
 
 
 def _changed(shapes, removed, added):
-    kept = {label: shape for label, shape in shapes.items() if label not in removed}
+    gone = set(removed)
+    kept = {label: shape for label, shape in shapes.items() if label not in gone}
     return kept | {shape.label: shape for shape in added}
 
 

@@ -1,6 +1,5 @@
 """The thread that does the jobs, one after the other; a kill in the middle costs what the journal does not know yet."""
 
-import contextlib
 import logging
 import threading
 import time
@@ -87,8 +86,12 @@ class Worker:
         with self._jobs.lock:
             self._jobs.busy = row.id
         try:
-            with contextlib.suppress(_Stopped):
-                self._do(row, *model)
+            self._do(row, *model)
+        except _Stopped:
+            if self._stopping.is_set():
+                # Not the fault of the scan: it counts as not begun.
+                begun = ("predicting", "measuring")
+                self._jobs.store.change(row.id, begun, state="waiting", attempts=row.attempts)
         except PlanktonError as error:
             self._fail(row, three_lines(error))
         except Exception as error:
@@ -170,7 +173,8 @@ class Worker:
             return
         paths = {str(self._jobs.upload(row.id)): row.scan}
         if known.file:
-            paths[str(self._jobs.task(known).scan)] = row.scan
+            task = self._jobs.task(known)
+            paths |= {str(task.scan): row.scan, str(task.prediction): "the prediction"}
         paths[str(self._jobs.folder(row.id))] = "the job"
         for path, name in paths.items():
             error = {part: text.replace(path, name) for part, text in error.items()}
