@@ -4,10 +4,12 @@ import base64
 import json
 import shutil
 import threading
+import time
 import zipfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -45,8 +47,8 @@ def service(tmp_path):
 class Opened:
     """A page, and what its console said that is wrong."""
 
-    def __init__(self, browser, service, size="desktop", scheme="light"):
-        options = {"color_scheme": scheme, "has_touch": size == "phone", "reduced_motion": "reduce"}
+    def __init__(self, browser, service, size="desktop", scheme="light", motion="reduce"):
+        options = {"color_scheme": scheme, "has_touch": size == "phone", "reduced_motion": motion}
         self.context = browser.new_context(viewport=SIZES[size], accept_downloads=True, **options)
         self.context.set_default_timeout(PATIENCE)
         self.page, self.service, self.wrong = self.context.new_page(), service, []
@@ -254,6 +256,27 @@ def test_corrections_by_keys_and_mouse(browser, service):
         opened.settled("faecal pellet", counted(service, "faecal pellet"))
 
 
+def test_stepping_goes_on_where_the_corrected_object_was(browser, service):
+    id = service.add("a")
+    fibres = [largest(service, "fibre", number) for number in (0, 1, 2)]
+    with Opened(browser, service) as opened:
+        page = opened.scan(id)
+        common = [row.text_content().rstrip("123456789") for row in page.locator(".chip").all()]
+        opened.click_at(fibres[0])
+        page.wait_for_selector(f"text=object {fibres[0]} ·")
+        page.keyboard.press(str(1 + common.index("Copepoda")))
+        opened.settled("fibre", counted(service, "fibre") - 1)
+        page.keyboard.press("n")
+        page.wait_for_selector(f"text=object {fibres[1]} ·")
+        page.keyboard.press("Delete")
+        opened.settled("fibre", counted(service, "fibre") - 2)
+        page.keyboard.press("n")
+        page.wait_for_selector(f"text=object {fibres[2]} ·")
+        page.keyboard.press("n")
+        page.keyboard.press("p")
+        page.wait_for_selector(f"text=object {fibres[2]} ·")
+
+
 def test_splitting_by_a_drawn_line_and_by_keys(browser, service):
     id = service.add("a")
     label = largest(service, "Chaetognatha")
@@ -326,6 +349,8 @@ def test_the_gallery_sorts_and_filters(browser, service):
         page.fill("[aria-label='Size from']", "0.5")
         expected = [each["label"] for each in by_size if each["taxon"] == "Copepoda" and each["esd_mm"] >= 0.5]
         assert labels() == expected
+        page.get_by_role("button", name="Select all").click()
+        page.wait_for_selector(f".selected h2:has-text('{len(expected)} objects')")
         page.locator(".card").first.click()
         page.locator(".card").last.click(modifiers=["Shift"])
         page.wait_for_selector(f".selected h2:has-text('{len(expected)} objects')")
@@ -438,6 +463,52 @@ def test_5000_outlines_are_drawn_quickly(browser, service):
     print(found)  # noqa: T201
     # Much less where nothing else runs; while a scan moves, a slow drawing is only moved along.
     assert max(found.values()) < 500
+
+
+BROWSING = """async () => {
+  const [frames, wait] = [[], (ms) => new Promise((done) => setTimeout(done, ms))];
+  let [last, on] = [performance.now(), true];
+  const frame = (now) => {
+    frames.push(now - last);
+    last = now;
+    if (on) requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+  const press = (key) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+  for (const key of ['+', '+', '+', '+', 'ArrowRight', 'ArrowRight', 'ArrowDown', '+', '+', '+', '-', '-', '-', '0']) {
+    press(key);
+    await wait(300);
+  }
+  on = false;
+  frames.sort((one, other) => one - other);
+  const at = (share) => Math.round(frames[Math.floor(share * (frames.length - 1))]);
+  return {frames: frames.length, median_ms: at(0.5), p95_ms: at(0.95), worst_ms: at(1)};
+}"""
+
+
+def test_a_scan_of_328_megapixels_with_5000_objects_is_browsed(browser, service):
+    id, across, down = service.add("large"), 13, 10
+    height, width = service.drawn.scan.shape
+    with open(service.folder / f"{id}.pgm", "wb") as file:
+        file.write(b"P5 %d %d 255\n" % (width * across, height * down))
+        for _ in range(down):
+            file.write(np.tile(service.drawn.scan, (1, across)).tobytes())
+    objects = service.states[id]["now"]
+    for number in range(1, 5000 // len(service.first) + 1):
+        left, top = number % across * width, number // across * height
+        for each in service.first.values():
+            label, (x, y, *sides) = each["label"] + 1000 * number, each["box"]
+            moved = [[[x + left, y + top] for x, y in ring] for ring in each["outline"]]
+            objects[label] = {**each, "label": label, "box": [x + left, y + top, *sides], "outline": moved}
+    service.change(id, height=height * down, width=width * across, objects=len(objects))
+    with Opened(browser, service, motion="no-preference") as opened:
+        begun = time.perf_counter()
+        page = opened.scan(id)
+        seconds = time.perf_counter() - begun
+        assert page.locator(".tabs b").first.text_content().startswith(f"{len(objects):,} objects")
+        found = page.evaluate(BROWSING)
+    print({"objects": len(objects), "opened_s": round(seconds, 1), **found})  # noqa: T201
+    assert found["median_ms"] < 250
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,6 +1,6 @@
 // The objects as vignettes, by class, sorted and filtered; made in parts as one scrolls, so that thousands are no burden.
 
-import { count, diameterText, h, many, score, swatch } from "./dom.js";
+import { button, count, diameterText, h, many, score, swatch } from "./dom.js";
 
 const PART = 150;
 
@@ -55,7 +55,8 @@ export class Gallery {
       h("label", { class: "check" }, h("input", { type: "checkbox", onchange: (event) => set({ uncorrected: event.target.checked }) }), "only uncorrected"),
     );
     const open = matchMedia("(min-width: 60rem)").matches;
-    return h("div", { class: "filters" }, h("details", { open }, h("summary", {}, "Sort and filter"), fields), this.found);
+    const all = button("Select all", () => scan.selectShown(), { title: "Select all that are shown (Ctrl+A)", "aria-keyshortcuts": "Control+A" });
+    return h("div", { class: "filters" }, h("details", { open }, h("summary", {}, "Sort and filter"), fields), h("div", { class: "row" }, this.found, all));
   }
 
   /** Shows the list anew; vignettes that are there already stay. */

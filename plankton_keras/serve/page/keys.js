@@ -35,6 +35,10 @@ export function bindKeys(view) {
     if (taken(event) || event.altKey) return;
     const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (event.ctrlKey || event.metaKey) {
+      if (letter === "a" && view.now === "gallery") {
+        event.preventDefault();
+        scan.selectShown();
+      }
       const undo = letter === "z" && !event.shiftKey;
       if (!undo && letter !== "y" && letter !== "z") return;
       event.preventDefault();

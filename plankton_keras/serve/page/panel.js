@@ -10,12 +10,12 @@ const MOST_CANDIDATES = 5;
 const MOST_VIGNETTES = 24;
 
 export class ObjectPanel {
-  /** `split` begins a split of the selected object. */
-  constructor(scan, split) {
+  /** `split` begins a split of the selected object, `remove` deletes the selected ones. */
+  constructor(scan, { split, remove }) {
     this.scan = scan;
     this.naming = new ClassInput(scan, (taxon) => scan.rename(taxon));
     this.quick = h("div", { class: "chips", role: "group", "aria-label": "Commonest classes" });
-    this.delete = button("Delete", () => scan.remove(), { class: "danger", "aria-keyshortcuts": "Delete" });
+    this.delete = button("Delete", remove, { class: "danger", "aria-keyshortcuts": "Delete" });
     this.merge = button("Merge", () => scan.merge(), { "aria-keyshortcuts": "M", title: "Merge the selected into one (M)" });
     this.split = button("Split", split, { "aria-keyshortcuts": "S", title: "Split by a line (S)" });
     this.hint = h("p", { class: "soft hint" });

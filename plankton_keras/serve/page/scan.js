@@ -21,7 +21,9 @@ export class OpenScan extends EventTarget {
     this.commonest = [];
     this.filter = { taxon: "", below: 1, low: null, high: null, uncorrected: false, sort: "taxon" };
     this.versions = new Map();
-    this.last = Promise.resolve();
+    // The order of the gallery before the last correction; null once something else is selected.
+    this.kept = null;
+    this.turn = Promise.resolve();
     if (job.state === "done") this.load().catch(fault);
     if (!FINAL.includes(job.state)) {
       this.stop = listen(jobPath(id, "events"), { changed: (each) => this.changed(each), back: () => this.reload().catch(fault) });
@@ -98,6 +100,11 @@ export class OpenScan extends EventTarget {
     this.raise("shown");
   }
 
+  selectShown() {
+    this.select(this.order().map((object) => object.label), false);
+    announce(`${many(this.selected.size, "object")} selected.`);
+  }
+
   toggleClasses(names, visible) {
     for (const name of names) visible ? this.hidden.delete(name) : this.hidden.add(name);
     this.raise("shown");
@@ -128,18 +135,27 @@ export class OpenScan extends EventTarget {
     const before = add ? new Set(this.selected) : new Set();
     for (const label of labels) add && before.has(label) ? before.delete(label) : before.add(label);
     this.selected = before;
+    this.kept = null;
     this.raise("selection");
   }
 
   step(by) {
-    const order = this.order();
-    if (!order.length) return null;
-    const [last] = [...this.selected].slice(-1);
-    const at = order.findIndex((object) => object.label === last);
-    const next = order[at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length];
-    this.select([next.label], false);
+    const shown = new Set(this.order().map((object) => object.label));
+    if (!shown.size) return null;
+    // A corrected object may have left its place: what came next there comes next.
+    const order = this.kept ?? [...shown];
+    const at = order.indexOf(this.kept ? this.keptAt : this.last());
+    const ahead = by > 0 ? order.slice(at + 1) : order.slice(0, at < 0 ? order.length : at).reverse();
+    const label = ahead.find((each) => shown.has(each)) ?? (by > 0 ? [...shown][0] : [...shown].at(-1));
+    const next = this.objects.get(label);
+    this.select([label], false);
     announce(`Object ${next.label}, ${next.taxon}.`);
     return next;
+  }
+
+  /** The label that was selected last. */
+  last() {
+    return [...this.selected].at(-1);
   }
 
   hover(label) {
@@ -151,6 +167,8 @@ export class OpenScan extends EventTarget {
   // Corrections: one after the other, each of the revision that the one before gave
 
   correct(operation, said) {
+    this.kept ??= this.order().map((object) => object.label);
+    this.keptAt = this.last() ?? this.keptAt;
     return this.inTurn(() => json("POST", jobPath(this.id, "corrections"), { revision: this.revision, ...operation }), said);
   }
 
@@ -182,17 +200,16 @@ export class OpenScan extends EventTarget {
   }
 
   inTurn(work, said) {
-    const turn = this.last.then(async () => {
+    this.turn = this.turn.then(async () => {
       try {
         this.take(await work());
         announce(said);
       } catch (error) {
         fault(error);
-        if (error.status === 409) await this.load();
+        if (error.status === 409) await this.load().catch(fault);
       }
     });
-    this.last = turn.catch(fault);
-    return this.last;
+    return this.turn;
   }
 
   take({ revision, objects, removed }) {

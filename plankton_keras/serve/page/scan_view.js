@@ -24,7 +24,7 @@ export class ScanView {
     title(scan.job.scan);
     this.viewer = new Viewer(scan);
     this.gallery = new Gallery(scan);
-    this.objects = new ObjectPanel(scan, () => this.split());
+    this.objects = new ObjectPanel(scan, { split: () => this.split(), remove: () => this.remove() });
     const [counts, sizes, files] = [new CountPanel(scan), new SpectrumPanel(), new FilePanel(scan)];
     summaries(scan, counts, sizes);
     this.stage = h("div", { class: "stage" });
@@ -66,8 +66,7 @@ export class ScanView {
     for (const each of this.modes) each.setAttribute("aria-pressed", String(each.dataset.mode === mode));
     this.cancelSplit();
     this.stage.replaceChildren(this[mode].element);
-    const [label] = [...this.scan.selected].slice(-1);
-    const object = this.scan.objects.get(label);
+    const object = this.scan.objects.get(this.scan.last());
     this.outlines.hidden = mode === "gallery";
     if (mode === "gallery") this.gallery.show();
     if (object) this[mode].lookAt(object);
