@@ -103,7 +103,7 @@ def export(result):
 
 def _packed(result, shape, ids):
     gray = result.ground().whitened(shape.window)
-    known = result.task.stem, shape.label, shape.taxon, shape.score, shape.cut
+    known = result.task.stem, shape.label, shape.taxon, shape.score, shape.cut, shape.multiple
     each = MeasuredObject(*known, gray, shape.mask, gray, shape.measures)
     packed = package_object(each, ids, None, pixel_mm(result.dpi))
     return replace(packed, status="validated") if shape.corrected else packed
@@ -112,7 +112,7 @@ def _packed(result, shape, ids):
 def _rows(stem, shapes):
     rows = [
         {"scan": stem, "label": shape.label, "taxon": shape.taxon, "score": shape.score}
-        | {"cut_by_edge": shape.cut, "corrected": shape.corrected, **shape.measures}
+        | {"cut_by_edge": shape.cut, "multiple": shape.multiple, "corrected": shape.corrected, **shape.measures}
         for shape in shapes.values()
     ]
     names = dict.fromkeys(name for row in rows for name in row)

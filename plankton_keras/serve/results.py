@@ -210,8 +210,8 @@ class Result:
             for taxon, group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
         ]
         rows = [
-            {"scan": self.task.stem, "taxon": shape.taxon, "cut_by_edge": shape.cut}
-            | {"area_mm2": shape.measures.get("area_mm2")}
+            {"scan": self.task.stem, "taxon": shape.taxon, "cut_by_edge": shape.cut, "multiple": shape.multiple}
+            | {name: shape.measures.get(name) for name in ("area_mm2", "esd", "esd_mm")}
             for shape in shapes.values()
         ]
         said = flags(None, self.content["scans"], rows, living)
@@ -234,7 +234,7 @@ def entry(shape):
         "box": [window.left, window.top, window.width, window.height],
         "area_px": shape.area,
         "esd_mm": shape.measures.get("esd_mm"),
-        "multiple": bool(shape.measures.get("multiple")),
+        "multiple": shape.multiple,
         "corrected": shape.corrected,
         "outline": shape.outline,
     }

@@ -18,7 +18,7 @@ from plankton_keras.tiles import Window
 # How far an outline may be off, in pixels.
 TOLERANCE = 1.0
 # Columns of objects.csv that are no measures.
-KNOWN = ("sample", "scan", "label", "taxon", "score", "cut_by_edge")
+KNOWN = ("sample", "scan", "label", "taxon", "score", "cut_by_edge", "multiple")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class Shape:
         area: Number of its pixels.
         outline: List of rings, each a list of `[x, y]` in pixels of the scan.
         cut: Whether the edge of the scan cuts it.
+        multiple: Whether it may be several animals that touch; never where a person has cut or joined it.
         measures: Dictionary of its measures.
         candidates: List of `{"name", "probability"}`, the likeliest first.
         corrected: Whether a person has touched or confirmed it.
@@ -47,6 +48,7 @@ class Shape:
     area: int
     outline: list
     cut: bool
+    multiple: bool = False
     measures: dict = field(default_factory=dict)
     candidates: list = field(default_factory=list)
     corrected: bool = False
@@ -158,6 +160,7 @@ def _of_table(row):
         "taxon": row["taxon"],
         "score": float(row["score"]),
         "cut": row["cut_by_edge"] == "True",
+        "multiple": row["multiple"] == "True",
         "measures": {name: _value(text) for name, text in row.items() if name not in ranked.union(KNOWN)},
         "candidates": candidates or [{"name": row["taxon"], "probability": float(row["score"])}],
     }
