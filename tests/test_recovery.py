@@ -160,6 +160,13 @@ def test_what_is_on_the_scan_lies_in_the_interval_in_90_of_100_samples(recovered
     assert {key: share for key, share in shares.items() if share[0] < 0.9 or share[1] < SAMPLES} == {}
 
 
+def test_the_slope_of_the_scan_lies_in_the_interval_in_90_of_100_samples_that_have_one(recovered):
+    for key in [key for key in recovered.all_found if LIKELIEST in key[0] and key[1] == "plain"]:
+        share, count = within(recovered, recovered.true[key][:, 0], key)
+        assert share >= 0.9, key
+        assert count >= SAMPLES / 2, key
+
+
 def test_what_is_in_the_water_lies_in_the_interval_in_90_of_100_samples(recovered):
     shares = {key: within(recovered, recovered.water[key], key) for key in TOTALS}
     assert {key: share for key, share in shares.items() if share[0] < 0.9 or share[1] < SAMPLES} == {}
