@@ -161,7 +161,7 @@ ORDER = (
     "serve.pyramid",
     "serve.tile_routes",
     "serve.app",
-    "serve.whole",
+    "serve.opening",
     "cli.output",
     "cli.options",
     "cli.demo",

@@ -5,13 +5,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from patch_service import listening, patch, png, service
+from patch_service import listening, patch, png, service, version
 
 from plankton_keras.cli import main
 from plankton_keras.serve.client import Client
+from plankton_keras.serve.job_routes import routes
+from plankton_keras.serve.jobs import Jobs
 from plankton_keras.serve.listening import bind
+from plankton_keras.serve.worker import Worker
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "serve.md").read_text()
 ADDRESS = "http://127.0.0.1:8501"
@@ -19,16 +23,22 @@ ADDRESS = "http://127.0.0.1:8501"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    with listening(service(tmp_path_factory.mktemp("export"))) as found:
-        yield found
+    made = service(tmp_path_factory.mktemp("export"))
+    with Jobs(tmp_path_factory.mktemp("data")) as jobs:
+        worker = Worker(jobs, lambda: (version().predictor, 1))
+        with listening(made, routers=[routes(jobs)], background=[worker]) as found:
+            yield found
 
 
 def test_the_curl_examples(address, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
     (tmp_path / "patch.png").write_bytes(png(patch()[0]))
+    pixels = np.full((300, 400), 220, np.uint8)
+    pixels[100:140, 100:140] = 60
+    (tmp_path / "scan.png").write_bytes(png(pixels))
     blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     # Fails on an answer that is an error, unlike curl by itself.
     script = 'set -e\ncurl() { command curl -sS --fail-with-body "$@"; echo; }\n' + "".join(blocks)
     assert ADDRESS in script
@@ -40,6 +50,8 @@ def test_the_curl_examples(address, tmp_path):
     assert '"state":"AVAILABLE"' in answers[0]
     assert answers[2].startswith('{"predictions":[[[[0.')
     assert '{"status":"ok"}' in answers
+    assert any('"state":"done"' in answer.replace(" ", "") for answer in answers)
+    assert any('"name":"scan_mask.png"' in answer.replace(" ", "") for answer in answers)
 
 
 def test_the_python_example(address):
