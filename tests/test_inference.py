@@ -1,10 +1,12 @@
 """inference: which threshold is taken, with fakes instead of models."""
 
+import json
+
 import pytest
 
 from plankton_keras.config import PredictConfig
-from plankton_keras.errors import SettingError
-from plankton_keras.inference import Predictor
+from plankton_keras.errors import ArtefactError, SettingError
+from plankton_keras.inference import Predictor, load_predictor
 from plankton_keras.taxa import living_target
 
 CURVES = {
@@ -58,3 +60,14 @@ def test_a_wish_that_is_none_is_refused(text):
         f"wanted is {text!r}.\nExpected: precision=SHARE or recall=SHARE, between 0 and 1.\n"
         "Fix: such as --wanted recall=0.95."
     )
+
+
+def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Lambda(lambda values: values * 2)])
+    model.save(tmp_path / "model.keras")
+    for name, content in {"config": {}, "metrics": {}, "provenance": {}, "thresholds": {"foreground": 0.5}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(ArtefactError, match=r"model\.keras cannot be read"):
+        load_predictor(tmp_path)
