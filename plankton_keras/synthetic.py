@@ -99,7 +99,7 @@ def _length(kind, rng, power_law):
     return kind.length * (area / kind.area) ** 0.5
 
 
-def _placeable(kind, side, rng, power_law):
+def _placeable(kind, side, rng, power_law=False):
     """Draws one object on its own: transmission (float32, 0 to 1.03) and mask (bool), with `MARGIN`."""
     length = max(min(_length(kind, rng, power_law), 0.45 * side), 30.0)
     sheet = drawings.Sheet(rng, length, kind.reach)

@@ -346,7 +346,7 @@ def test_an_error_is_an_object_with_json(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("evalute",), "Did you mean 'evaluate'?"),
+        (("evalute",), "Did you mean one of: 'evaluate', 'validate'?"),
         (("train", "r", "--out", "x", "--epoch", "3"), "Did you mean one of: '--depth', '--epochs',"),
         (("train", "r", "--out", "x", "--model", "unte"), "--model is 'unte'. Did you mean \"unet\"?"),
         (("train", "r", "--out", "x", "--window", "100"), "Expected: a multiple of 64, such as 128."),

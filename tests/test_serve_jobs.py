@@ -16,7 +16,7 @@ pytest.importorskip("fastapi")
 from click.testing import CliRunner
 from serving import LIMITS, by_gray, draw, encoded, predictor, service
 
-from plankton_keras import predicting, reporting, tabulating
+from plankton_keras import packing, predicting, reporting
 from plankton_keras.cli import main
 from plankton_keras.errors import ArtefactError
 from plankton_keras.serve import job_routes, notifying, worker
@@ -37,7 +37,7 @@ def plankton(*words):
 
 
 def test_the_files_of_a_job_are_those_of_the_commands(served, tmp_path, monkeypatch):
-    for module in (tabulating, reporting):
+    for module in (packing, reporting):
         monkeypatch.setattr(module, "now", lambda: "2026-01-02T03:04:05+00:00")
     id = served.done(dpi=2400)
     monkeypatch.setattr(predicting, "load", lambda *_: predictor())
