@@ -104,6 +104,7 @@ def test_each_json_has_the_keys_that_scripts_rely_on(chain):
         assert json.loads((folder / path).read_text()) == said[name]
 
 
+@pytest.mark.slow
 def test_where_the_network_knows_little_whole_objects_are_judged_in_run_and_export_alike(chain, tiny_scans, tmp_path):
     folder, _ = chain
     weak = ("--width", 4, "--depth", 2, "--epochs", 1, "--steps-per-epoch", 1, "--window", 64)
@@ -118,6 +119,7 @@ def test_where_the_network_knows_little_whole_objects_are_judged_in_run_and_expo
     assert first["pixel"]["f1"] > 0.9
 
 
+@pytest.mark.slow
 def test_taxa_are_learned_scored_drawn_and_exported_by_name(tmp_path):
     scans = tmp_path / "scans"
     for seed, (split, stem) in enumerate([("train", "a"), ("train", "b"), ("val", "c")]):
@@ -230,6 +232,7 @@ def test_predict_keeps_the_good_scans_and_lists_the_bad(chain, tiny_scans, tmp_p
     assert json.loads((tmp_path / "p" / "prediction.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_bytes_of_one_and_list_what_is_bad_as_one_does(chain, tiny_scans, tmp_path):
     folder, _ = chain
     words = ("make-tfrecords", tiny_scans, "--patch-size", 64, "--quiet", "--workers", 2)

@@ -74,6 +74,7 @@ def test_run_and_export_give_the_same_probabilities_at_any_size_and_batch(run, e
         assert first.sum(axis=-1) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_run_and_export_divide_logits_by_the_temperature(run, exported, vignette_run, tmp_path):
     pixels = image(1, 64, 64)
     logits = keras.saving.load_model(run.model, compile=False)(pixels[..., None].astype(np.float32))

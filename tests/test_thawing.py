@@ -59,6 +59,7 @@ def test_the_encoder_stays_then_thaws_from_the_last_layer_to_the_first_and_its_s
     assert not np.array_equal(trained, head)
 
 
+@pytest.mark.slow
 def test_without_frozen_epochs_all_layers_move_at_once():
     model = built(TrainConfig.from_json({**CONFIG.to_json(), "frozen_epochs": 0}))
     before, _, _ = weights_of(model)
@@ -93,6 +94,7 @@ def test_the_optimiser_comes_back_from_its_config():
     assert (type(again), again.thaw) == (ThawingAdamW, {"a/kernel": 7})
 
 
+@pytest.mark.slow
 def test_a_resumed_run_thaws_as_one_that_was_left_alone(tmp_path):
     whole, first, second = built(), built(), built()
     for step in range(5):
