@@ -1,4 +1,7 @@
-"""Checks of what plankton_keras wrote: records, runs, exports, predictions; whole, of this version, in agreement."""
+"""Checks of what plankton_keras wrote: records, runs, exports, predictions; whole, of this version, in agreement.
+
+TensorFlow and Keras are loaded for records and exports only.
+"""
 
 import zipfile
 from pathlib import Path
@@ -6,12 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from plankton_keras import schema
-from plankton_keras.data.records import check_shards, read_manifest
 from plankton_keras.errors import ArtefactError
-from plankton_keras.export import METADATA, newest_version
 from plankton_keras.files import read_json, sha256
 from plankton_keras.findings import ERROR, WARNING, Finding, found_by
-from plankton_keras.inference import REEXPORT
 from plankton_keras.leaks import check_records
 from plankton_keras.measuring import read_objects
 from plankton_keras.runs import RETRAIN, Run
@@ -19,6 +19,22 @@ from plankton_keras.scans import BAND, open_mask
 from plankton_keras.tiles import Window
 
 AGAIN = "run plankton predict again."
+MARKERS = {"records": schema.MANIFEST, "run": "config.json", "predictions": "prediction.json"}
+
+
+def kind_of(path):
+    """Tells what a folder is.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        `records`, `run`, `predictions` or `export`; None if it is none of them.
+    """
+    path = Path(path)
+    marked = [kind for kind, marker in MARKERS.items() if (path / marker).is_file()]
+    exported = any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb"))
+    return next(iter(marked), "export" if exported else None)
 
 
 def check_artefact(path):
@@ -28,20 +44,19 @@ def check_artefact(path):
         path: The folder.
 
     Returns:
-        `(kind, findings)`: `records`, `run`, `export` or `predictions`, and a list of `findings.Finding`; or None if
-        it is none of them.
+        A list of `findings.Finding`.
+
+    Raises:
+        KeyError: If it is none of them; `kind_of` says what it is.
     """
-    path = Path(path)
-    kinds = {schema.MANIFEST: _records, "config.json": _run, "prediction.json": _predictions}
-    for marker, check in kinds.items():
-        if (path / marker).is_file():
-            return check.__name__.strip("_"), check(path)
-    version = newest_version(path)
-    return ("export", _export(version)) if version else None
+    checks = {"records": _records, "run": _run, "predictions": _predictions, "export": _export}
+    return checks[kind_of(path)](Path(path))
 
 
 def _records(folder):
     """Checks version, shards by digest, and that no scan stands in two splits."""
+    from plankton_keras.data.records import check_shards, read_manifest
+
     manifest, findings = found_by("manifest", read_manifest, folder)
     if findings:
         return findings
@@ -81,8 +96,12 @@ def _whole_model(path):
         raise ArtefactError(f"{path} is damaged: {damaged}.", "a whole Keras model.", RETRAIN)
 
 
-def _export(version):
-    """Checks that a version has its files, of a format that can be read."""
+def _export(path):
+    """Checks that the newest version has its files, of a format that can be read."""
+    from plankton_keras.export import METADATA, newest_version
+    from plankton_keras.inference import REEXPORT
+
+    version = newest_version(path)
     metadata, findings = found_by("export", read_json, version / METADATA, f"export again: {REEXPORT}.")
     if metadata:
         found = metadata.get("format_version")

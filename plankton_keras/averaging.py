@@ -13,7 +13,7 @@ def over_turns(model):
     """Makes a model answer with the mean over the eight flips and turns of its input.
 
     Args:
-        model: An `inference.Predictor` or an `inference.Classifier`.
+        model: An `predictors.Predictor` or an `predictors.Classifier`.
 
     Returns:
         One of the same kind.
@@ -69,7 +69,7 @@ def over_models(models):
     """Makes one model of several, which answers with the mean of their answers.
 
     Args:
-        models: List of `inference.Predictor`, or of `inference.Classifier`, with the same classes.
+        models: List of `predictors.Predictor`, or of `predictors.Classifier`, with the same classes.
 
     Returns:
         One of the same kind; the only one there is, as it is.

@@ -7,6 +7,8 @@ from plankton_keras.files import read_json, write_json
 from plankton_keras.runs import versions
 
 NAME = "prediction.json"
+# What it says of the scans; the rest says what made them.
+OF_SCANS = ("status", "scans", "failed")
 
 
 class Journal:
@@ -14,39 +16,60 @@ class Journal:
 
     Args:
         out: The prediction folder.
-        predictor: The `inference.Predictor`.
-        config: The `config.PredictConfig`.
 
     Attributes:
         path: The file.
         scans: Entries of the scans that are done, as `predicting.predict_file` gives them, by path as text.
-        threshold: Probability from which a pixel counts as found.
-
-    Raises:
-        ArtefactError: If the folder holds predictions of another model or with other settings.
-        SettingError: As `inference.Predictor.threshold_for`.
     """
 
-    def __init__(self, out, predictor, config):
-        threshold = predictor.threshold_for(config)
-        self.path, self.scans, self.threshold = Path(out) / NAME, {}, threshold
-        self._head = {
+    def __init__(self, out):
+        self.path, self.scans, self._head = Path(out) / NAME, {}, {}
+        if self.path.is_file():
+            known = read_json(self.path, "predict into a new folder.")
+            self.scans = {entry["path"]: entry for entry in known["scans"]}
+            self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
+
+    @classmethod
+    def of(cls, out, predictor, config):
+        """Opens the journal of a prediction by this process.
+
+        Args:
+            out: The prediction folder.
+            predictor: The `predictors.Predictor`.
+            config: The `config.PredictConfig`.
+
+        Raises:
+            ArtefactError: As `claim`.
+            SettingError: As `predictors.Predictor.threshold_for`.
+        """
+        journal = cls(out)
+        head = {
             "model": predictor.source,
             "model_sha256": predictor.digest,
-            "threshold": threshold,
+            "threshold": predictor.threshold_for(config),
             "classes": list(predictor.classes),
             "settings": config.to_json(),
         }
-        if self.path.is_file():
-            known = read_json(self.path, "predict into a new folder.")
-            if {name: known.get(name) for name in self._head} != self._head:
-                raise ArtefactError(
-                    f"{out} holds predictions of another model or with other settings.",
-                    f"those of {known.get('model')}.",
-                    "choose another --out, or --overwrite.",
-                )
-            self.scans = {entry["path"]: entry for entry in known["scans"]}
-        self._head["versions"] = versions()
+        journal.claim(head, versions())
+        return journal
+
+    def claim(self, head, versions):
+        """Says what makes the predictions.
+
+        Args:
+            head: Dictionary of `model`, `model_sha256`, `threshold`, `classes` and `settings`.
+            versions: Dictionary of the versions of packages; other ones may go on.
+
+        Raises:
+            ArtefactError: If the folder holds predictions of another model or with other settings.
+        """
+        if self._head and {name: self._head.get(name) for name in head} != head:
+            raise ArtefactError(
+                f"{self.path.parent} holds predictions of another model or with other settings.",
+                f"those of {self._head.get('model')}.",
+                "choose another --out, or --overwrite.",
+            )
+        self._head = {**head, "versions": versions}
 
     def digest(self, path):
         """Gives the digest of the scan whose files stand in the folder, or None if they are missing."""
@@ -60,12 +83,13 @@ class Journal:
         self.write("running")
 
     def write(self, status, failed=()):
-        """Writes the file.
+        """Writes the file, if it is known what makes the predictions.
 
         Args:
             status: `running`, `done` or `failed`.
             failed: Entries of the scans that failed.
         """
-        # In the order of the paths, since scans are done in any order.
-        scans = [self.scans[path] for path in sorted(self.scans)]
-        write_json(self.path, {**self._head, "status": status, "scans": scans, "failed": list(failed)})
+        if self._head:
+            # In the order of the paths, since scans are done in any order.
+            scans = [self.scans[path] for path in sorted(self.scans)]
+            write_json(self.path, {**self._head, "status": status, "scans": scans, "failed": list(failed)})

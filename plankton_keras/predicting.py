@@ -39,7 +39,7 @@ def load(models, turns=False, digest=None):
         digest: What its digest must be, or None to load it anew.
 
     Returns:
-        An `inference.Predictor`.
+        An `predictors.Predictor`.
 
     Raises:
         ArtefactError: If a model is bad, or is not the one of the digest.
@@ -88,7 +88,7 @@ def predict_with(predictor, path, digest, config, out, tell):
     """Predicts a scan with a predictor at hand and writes its files.
 
     Args:
-        predictor: An `inference.Predictor`.
+        predictor: An `predictors.Predictor`.
         path: The scan.
         digest: SHA-256 of the scan.
         config: A `config.PredictConfig`.
@@ -100,7 +100,7 @@ def predict_with(predictor, path, digest, config, out, tell):
 
     Raises:
         InputError: If the scan is bad.
-        SettingError: As `inference.Predictor.threshold_for`.
+        SettingError: As `predictors.Predictor.threshold_for`.
     """
     threshold = predictor.threshold_for(config)
     started = time.monotonic()

@@ -107,14 +107,17 @@ def check_pair(pair, known=None):
     mask, bad_mask = found_by("files", open_mask, pair.mask) if pair.mask else (None, [])
     findings = bad_scan + bad_mask
     try:
-        if scan and mask and (scan.height, scan.width) != (mask.height, mask.width):
-            findings.append(_sizes(pair, scan, mask))
-            mask.close()
-            mask = None
-        look, unreadable = found_by("files", _look, scan, mask) if scan else (None, [])
-        findings += unreadable + (doubts(look, pair.scan) if look else [])
         ids, unreadable = found_by("files", mask.ids) if mask else (None, [])
-        return look, findings + unreadable + (_ids(ids, pair.mask, known) if ids else []) + _inside(look, pair)
+        findings += unreadable
+        # A mask that cannot be read hides nothing of its scan.
+        readable = mask if ids else None
+        if scan and readable and (scan.height, scan.width) != (mask.height, mask.width):
+            findings.append(_sizes(pair, scan, mask))
+            # Of another scan, most likely: what it holds says nothing of this one.
+            ids = readable = None
+        look, unreadable = found_by("files", _look, scan, readable) if scan else (None, [])
+        findings += unreadable + (doubts(look, pair.scan) if look else [])
+        return look, findings + (_ids(ids, pair.mask, known) if ids else []) + _inside(look, pair)
     finally:
         for opened in filter(None, (scan, mask)):
             opened.close()

@@ -104,7 +104,7 @@ def truths_of_vignettes(data, split, classifier):
     Args:
         data: A records folder of vignettes, or a folder `CLASS/NAME.jpg`.
         split: Name of the split; a folder without splits is read whole.
-        classifier: The `inference.Classifier` to score.
+        classifier: The `predictors.Classifier` to score.
 
     Returns:
         `(images, sides, labels)` as `vignettes.load_vignettes` gives them.
@@ -153,7 +153,7 @@ def seen_vignettes(data, split, vignettes, classifier):
         data: As for `truths_of_vignettes`.
         split: As for `truths_of_vignettes`.
         vignettes: What `truths_of_vignettes` gave.
-        classifier: The `inference.Classifier` to score.
+        classifier: The `predictors.Classifier` to score.
 
     Returns:
         A list of `CLASS/NAME.jpg`, or of the stems of scans for candidates of records of scans; none where the

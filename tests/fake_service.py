@@ -385,13 +385,13 @@ def add_objects(app, fake):
         gray = fake.drawn.scan[top : top + mask.shape[0], left : left + mask.shape[1]]
         others = [each["name"] for each in fake.classes if each["name"] != known["taxon"]]
         shares = (known["score"], *(round((1 - known["score"]) * part, 3) for part in (0.6, 0.3, 0.1)))
-        candidates = [
+        likeliest = [
             {"name": name, "probability": share} for name, share in zip([known["taxon"], *others], shares, strict=False)
         ]
         measures = measure(gray, mask, (left, top), PIXEL_MM)
         return {"label": label, "taxon": known["taxon"], "score": known["score"]} | {
             "measures": measures,
-            "candidates": candidates,
+            "likeliest": likeliest,
         }
 
     @app.get("/v1/jobs/{id}/summary")

@@ -12,7 +12,7 @@ import numpy as np
 
 from plankton_keras.config import ServeConfig
 from plankton_keras.errors import InputError
-from plankton_keras.inference import Predictor, Signature
+from plankton_keras.predictors import Predictor, Signature
 from plankton_keras.serve.app import Service, build_app
 from plankton_keras.serve.listening import bind, server_of
 from plankton_keras.serve.versions import Models, Version

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from plankton_keras.inference import Predictor
+from plankton_keras.predictors import Predictor
 from plankton_keras.serve import refusing
 from plankton_keras.serve.job_routes import routes
 from plankton_keras.serve.jobs import Jobs

@@ -8,7 +8,7 @@ import pytest
 from plankton_keras.averaging import over_models, over_turns, turned
 from plankton_keras.errors import ArtefactError
 from plankton_keras.fusion import Judge, Weights
-from plankton_keras.inference import Classifier, Predictor
+from plankton_keras.predictors import Classifier, Predictor
 from plankton_keras.taxa import living_target
 
 CLASSES = ("non-living", "living")

@@ -10,8 +10,8 @@ from drawn_packages import CATEGORIES, cells_of, crop_of, drawn_package, files_o
 from plankton_keras.ecotaxa.labels import find_labelled
 from plankton_keras.ecotaxa.tables import is_ecotaxa_package
 from plankton_keras.errors import InputError
-from plankton_keras.inference import Classifier
 from plankton_keras.patches import unit_hash
+from plankton_keras.predictors import Classifier
 from plankton_keras.truths import seen_vignettes, truths_of_vignettes
 from plankton_keras.vignettes import load_vignettes, read_vignette, squared
 

@@ -7,17 +7,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from untrained import untrained_run
 
 from plankton_keras import export as export_module
 from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import export_encoder, export_run, next_version
 from plankton_keras.files import sha256, write_json
-from plankton_keras.inference import Classifier, is_model, load_classifier, load_predictor
+from plankton_keras.inference import is_model, load_classifier, load_predictor
 from plankton_keras.models import build_model
 from plankton_keras.models.encoders import build_encoder
+from plankton_keras.predictors import Classifier
 from plankton_keras.runs import Run
-from plankton_keras.taxa import living_target
 from plankton_keras.truths import truths_of_vignettes
 
 CONFUSION = [[5, 1, 0], [0, 0, 0], [2, 0, 7]]
@@ -26,18 +27,8 @@ CONFUSION = [[5, 1, 0], [0, 0, 0], [2, 0, 7]]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run whose model is untrained."""
-    run = Run(tmp_path_factory.mktemp("run"))
-    config = TrainConfig(width=4, depth=3)
-    keras.utils.set_random_seed(1)
-    build_model(config, 2).save(run.model)
-    write_json(run.config, config.to_json())
     curves = {"threshold": [0.4], "precision": [0.9], "recall": [0.8], "f1": [0.85]}
-    thresholds = {"foreground": 0.4, "temperature": 2.0, "pixel": {"threshold": 0.4}, "curves": curves}
-    write_json(run.thresholds, thresholds)
-    write_json(run.metrics, {"val": {}})
-    provenance = {"classes": ["non-living", "living"], "dpi": 2400, "target": living_target().to_json()}
-    write_json(run.provenance, {**provenance, "training_scans": {"abc": "a"}})
-    return run
+    return untrained_run(tmp_path_factory.mktemp("run"), curves=curves)
 
 
 @pytest.fixture(scope="module")

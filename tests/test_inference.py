@@ -6,7 +6,8 @@ import pytest
 
 from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError, SettingError
-from plankton_keras.inference import Predictor, load_predictor
+from plankton_keras.inference import load_predictor
+from plankton_keras.predictors import Predictor
 from plankton_keras.taxa import living_target
 
 CURVES = {

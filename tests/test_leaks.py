@@ -15,10 +15,10 @@ from plankton_keras.config import RecordsConfig
 from plankton_keras.data.records import read_manifest, write_records
 from plankton_keras.data.vignette_records import read_sources, read_vignettes, training_digests, write_vignettes
 from plankton_keras.errors import ArtefactError, InputError, SettingError
-from plankton_keras.inference import Classifier
 from plankton_keras.leaks import Place, find_equal
 from plankton_keras.pairs import ScanPair, find_pairs
 from plankton_keras.patches import assign_fold, assign_splits, check_groups, unit_hash
+from plankton_keras.predictors import Classifier
 from plankton_keras.samples import read_groups
 from plankton_keras.taxa import living_target
 from plankton_keras.truths import Truth, seen_scans, seen_vignettes, truths_of_vignettes

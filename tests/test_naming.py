@@ -7,8 +7,8 @@ import pytest
 from test_measure import predictions, run, table  # noqa: F401
 
 from plankton_keras.ecotaxa.lint import lint
-from plankton_keras.inference import Classifier
 from plankton_keras.naming import name_objects
+from plankton_keras.predictors import Classifier
 from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
 CLASSES = ("Calanoida", "Chaetognatha", "detritus")

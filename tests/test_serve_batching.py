@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plankton_keras.errors import InputError
-from plankton_keras.inference import Signature
+from plankton_keras.predictors import Signature
 from plankton_keras.serve.batching import Batcher, Full
 from plankton_keras.serve.calls import Call
 

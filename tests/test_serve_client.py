@@ -15,9 +15,9 @@ from plankton_keras.cli import main
 from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError, InputError, PlanktonError, SettingError
 from plankton_keras.files import sha256
-from plankton_keras.inference import Predictor
 from plankton_keras.journal import Journal
 from plankton_keras.predicting import predict_with
+from plankton_keras.predictors import Predictor
 from plankton_keras.serve import client as client_module
 from plankton_keras.serve.client import TRIES, Client
 from plankton_keras.serve.refusing import Refused
@@ -38,7 +38,7 @@ PREDICTOR = Predictor(
 
 def predict(path, folder):
     """What the service does with a scan, and `plankton predict` too."""
-    journal = Journal(folder, PREDICTOR, PredictConfig())
+    journal = Journal.of(folder, PREDICTOR, PredictConfig())
     entry = predict_with(PREDICTOR, path, sha256(path), PredictConfig(), folder, lambda done, total: None)
     journal.add(path.name, entry)
     journal.write("done")

@@ -4,41 +4,30 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
 from patch_service import PREDICT, b64, client, listening, patch, png, predictions
 from tensorflow.core.framework import tensor_pb2
+from untrained import untrained_run
 
 from plankton_keras.config import ServeConfig, TrainConfig
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.export import export_run
-from plankton_keras.files import write_json
 from plankton_keras.inference import load_export, load_predictor
 from plankton_keras.models import build_model
-from plankton_keras.runs import Run
 from plankton_keras.serve.app import Service
 from plankton_keras.serve.client import Client
 from plankton_keras.serve.versions import Models
-from plankton_keras.taxa import living_target
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run of an untrained network, with a judge."""
-    run = Run(tmp_path_factory.mktemp("run"))
-    config = TrainConfig(width=4, depth=3)
-    keras.utils.set_random_seed(1)
-    build_model(config, 2).save(run.model)
-    build_model(TrainConfig(model="mobilenetv2_035", weights="none"), 2).save(run.judge)
-    write_json(run.config, config.to_json())
     weights = {"pixel": 1, "mean": 1, "object": 1, "bias": 0, "darkness": 0.1, "min_area": 60, "vignette_size": 32}
-    write_json(run.thresholds, {"foreground": 0.4, "temperature": 2.0, "pixel": {"threshold": 0.4}, "objects": weights})
-    write_json(run.metrics, {"val": {}})
-    provenance = {"classes": ["non-living", "living"], "dpi": 2400, "target": living_target().to_json()}
-    write_json(run.provenance, {**provenance, "training_scans": {"abc": "a"}})
+    run = untrained_run(tmp_path_factory.mktemp("run"), objects=weights)
+    build_model(TrainConfig(model="mobilenetv2_035", weights="none"), 2).save(run.judge)
     return run
 
 

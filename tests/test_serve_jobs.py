@@ -368,8 +368,8 @@ def test_a_job_has_its_time(tmp_path):
 
 
 def test_a_classifier_names_the_objects(tmp_path):
-    from plankton_keras.inference import Classifier
     from plankton_keras.naming import name_objects
+    from plankton_keras.predictors import Classifier
 
     def classify(images, sides):
         return np.tile(np.array([[0.1, 0.7, 0.2]], np.float32), (len(images), 1))
@@ -387,8 +387,8 @@ def test_a_classifier_names_the_objects(tmp_path):
             ("unclassified", True),
         ]
         one = served.client.get(f"/v1/jobs/{id}/objects/1").json()
-        assert [each["name"] for each in one["candidates"]] == ["b<c", "d", "a"]
-        assert one["candidates"][0]["probability"] == pytest.approx(0.7)
+        assert [each["name"] for each in one["likeliest"]] == ["b<c", "d", "a"]
+        assert one["likeliest"][0]["probability"] == pytest.approx(0.7)
         # Of what is not living there is no spectrum.
         assert served.client.get(f"/v1/jobs/{id}/summary").json()["spectrum"] is None
 

@@ -275,6 +275,10 @@ def test_stepping_goes_on_where_the_corrected_object_was(browser, service):
         page.keyboard.press("n")
         page.keyboard.press("p")
         page.wait_for_selector(f"text=object {fibres[2]} ·")
+        now = service.states[id]["now"]
+        assert now[fibres[0]]["taxon"] == "Copepoda"
+        assert fibres[1] not in now
+        assert page.locator(".selected h2").text_content() == "fibre"
 
 
 def test_splitting_by_a_drawn_line_and_by_keys(browser, service):
@@ -309,6 +313,10 @@ def test_splitting_by_a_drawn_line_and_by_keys(browser, service):
         page.keyboard.press("Enter")
         opened.settled("Chaetognatha", worms + 1)
         page.wait_for_selector(".selected h2:has-text('2 objects')")
+        now = service.states[id]["now"]
+        parts = [each for number, each in now.items() if number not in service.first]
+        assert [(each["taxon"], each["corrected"]) for each in parts] == [("Chaetognatha", True)] * 2
+        assert now.keys() - {each["label"] for each in parts} == service.first.keys() - {label}
 
 
 def test_a_change_by_someone_else_is_told_and_loaded(browser, service):

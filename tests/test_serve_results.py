@@ -92,7 +92,7 @@ def test_objects_are_computed_once_a_revision_and_sent_packed(served, monkeypatc
 def test_an_object_says_all_its_measures(served):
     one = served.client.get(f"/v1/jobs/{served.id}/objects/2").json()
     assert (one["label"], one["taxon"], one["score"]) == (2, "copepod", 0.9647)
-    assert one["candidates"] == [{"name": "copepod", "probability": 0.9647}]
+    assert one["likeliest"] == [{"name": "copepod", "probability": 0.9647}]
     assert (one["measures"]["area"], one["measures"]["bx"], one["measures"]["by"]) == (1600, 50, 50)
     assert one["measures"]["area_mm2"] == pytest.approx(1600 * pixel_mm(2400) ** 2)
     for label in (0, 9, 10**30, "x"):
@@ -210,7 +210,7 @@ def predictions(tmp_path):
     """A folder with the prediction folder of two scans, and one that is not whole."""
     out, config = tmp_path / "predictions" / "cruise", PredictConfig()
     out.mkdir(parents=True)
-    journal = Journal(out, predictor(), config.for_classes(3))
+    journal = Journal.of(out, predictor(), config.for_classes(3))
     for stem in ("a", "b"):
         path = tmp_path / "scans" / f"{stem}_scan.png"
         path.parent.mkdir(exist_ok=True)

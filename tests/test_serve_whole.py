@@ -79,7 +79,7 @@ def test_a_scan_by_the_command_gives_the_files_of_a_local_prediction(address, sc
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     config, predictor = PredictConfig().for_classes(2), version().predictor
-    journal = Journal(tmp_path / "here", predictor, config)
+    journal = Journal.of(tmp_path / "here", predictor, config)
     entry = predict_with(predictor, scan, sha256(scan), config, tmp_path / "here", lambda done, total: None)
     journal.add(scan, entry)
     journal.write("done")

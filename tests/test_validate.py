@@ -3,6 +3,8 @@
 import json
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import tiny_scan, write_p5
 
-from plankton_keras.artefact_checks import check_artefact
+from plankton_keras.artefact_checks import check_artefact, kind_of
 from plankton_keras.cli import main
 from plankton_keras.findings import ERROR, WARNING
 from plankton_keras.objects import BandLabeler, label_band
@@ -133,6 +135,17 @@ def test_masks_that_are_empty_swapped_or_elsewhere_are_named(tmp_path, change, s
     assert kinds(found) == [("masks", severity)]
 
 
+def test_a_coloured_mask_is_named_once_and_hides_nothing_of_its_scan(tmp_path):
+    save(
+        tmp_path,
+        scan=np.full((200, 300), 255, np.uint8),
+        mask=np.dstack([tiny_scan(1)[1].astype(np.uint8), *[np.zeros((200, 300), np.uint8)] * 2]),
+    )
+    found = check_scans(tmp_path)
+    assert kinds(found) == [("files", ERROR), ("gray levels", WARNING)]
+    assert found[0].what == f"{tmp_path / 'a_mask.png'} is a coloured mask."
+
+
 def test_ids_that_taxa_csv_does_not_have_are_listed(tmp_path):
     save(tmp_path)
     (tmp_path / "taxa.csv").write_text("id,name,living\n0,ground,0\n1,detritus,0\n")
@@ -211,14 +224,14 @@ def test_a_path_that_is_not_there_has_three_lines(tmp_path):
 
 
 def test_records_are_whole_and_every_damaged_shard_is_named(tiny_records, tmp_path):
-    assert check_artefact(tiny_records) == ("records", [])
+    assert (kind_of(tiny_records), check_artefact(tiny_records)) == ("records", [])
     copy = shutil.copytree(tiny_records, tmp_path / "r")
     shards = sorted(copy.glob("*.tfrecord"))
     content = bytearray(shards[0].read_bytes())
     content[len(content) // 2] ^= 1
     shards[0].write_bytes(content)
-    kind, findings = check_artefact(copy)
-    assert (kind, kinds(findings)) == ("records", [("shards", ERROR)])
+    findings = check_artefact(copy)
+    assert kinds(findings) == [("shards", ERROR)]
     assert findings[0].what == f"The shard {shards[0]} is damaged."
     assert run(copy, "--quiet")[0] == 4
 
@@ -244,12 +257,12 @@ def predictions(folder):
 
 def test_predictions_agree_with_their_masks(tmp_path):
     folder = predictions(tmp_path / "p")
-    assert check_artefact(folder) == ("predictions", [])
+    assert (kind_of(folder), check_artefact(folder)) == ("predictions", [])
     cv2.imwrite(str(folder / "a_mask.png"), np.zeros((200, 300), np.uint8))
-    (finding,) = check_artefact(folder)[1]
+    (finding,) = check_artefact(folder)
     assert finding.what == "The objects of a have 1800 pixels, but its mask has 0."
     (folder / "a_mask.png").unlink()
-    (finding,) = check_artefact(folder)[1]
+    (finding,) = check_artefact(folder)
     assert finding.what == f"{folder / 'a_mask.png'} does not exist."
 
 
@@ -259,23 +272,23 @@ def test_scans_that_moved_or_changed_after_prediction_are_named(tmp_path):
     content["scans"][0]["sha256"] = "0" * 64
     content["status"] = "running"
     (folder / "prediction.json").write_text(json.dumps(content))
-    assert kinds(check_artefact(folder)[1]) == [("predictions", WARNING), ("scans", ERROR)]
+    assert kinds(check_artefact(folder)) == [("predictions", WARNING), ("scans", ERROR)]
     (tmp_path / "a_scan.pgm").unlink()
-    assert kinds(check_artefact(folder)[1]) == [("predictions", WARNING), ("scans", WARNING)]
+    assert kinds(check_artefact(folder)) == [("predictions", WARNING), ("scans", WARNING)]
 
 
 def test_runs_that_did_not_end_or_are_damaged_are_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model": "mobilenet_075"}')
-    assert [finding.what for finding in check_artefact(tmp_path)[1]] == [f"The training in {tmp_path} has not ended."]
+    assert [finding.what for finding in check_artefact(tmp_path)] == [f"The training in {tmp_path} has not ended."]
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "provenance.json").write_text("{}")
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
         file.writestr("model.weights.h5", b"0" * 1000)
-    assert check_artefact(tmp_path) == ("run", [])
+    assert (kind_of(tmp_path), check_artefact(tmp_path)) == ("run", [])
     content = bytearray((tmp_path / "model.keras").read_bytes())
     content[100] ^= 1
     (tmp_path / "model.keras").write_bytes(content)
-    (finding,) = check_artefact(tmp_path)[1]
+    (finding,) = check_artefact(tmp_path)
     assert (finding.group, finding.what) == ("model", f"{tmp_path / 'model.keras'} is damaged: model.weights.h5.")
 
 
@@ -284,8 +297,8 @@ def test_exports_have_their_files_and_version(tmp_path):
     (version / "variables").mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"1")
     (version / "metadata.json").write_text('{"format_version": "9.0"}')
-    kind, findings = check_artefact(tmp_path)
-    assert kind == "export"
+    findings = check_artefact(tmp_path)
+    assert kind_of(tmp_path) == "export"
     assert [finding.what for finding in findings] == [
         f"{version / 'metadata.json'} has format version 9.0.",
         f"{version / 'variables' / 'variables.index'} is missing or empty.",
@@ -293,4 +306,14 @@ def test_exports_have_their_files_and_version(tmp_path):
 
 
 def test_what_plankton_did_not_write_is_none(tmp_path):
-    assert check_artefact(tmp_path) is None
+    assert kind_of(tmp_path) is None
+
+
+def test_scans_are_checked_without_tensorflow(tmp_path):
+    save(tmp_path)
+    words = ["validate", str(tmp_path), "--quiet"]
+    code = f"import sys; from plankton_keras.cli import main; main({words}, standalone_mode=False)"
+    code += "; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == [f"{tmp_path}, scans: no errors, no warnings", "[]"]
+    assert done.stderr == ""

@@ -14,7 +14,7 @@ from plankton_keras.cli import options, output
 @click.option("--scans", type=options.FOLDER, help="Folder of the scans, if they moved.")
 @click.option("--dpi", type=click.FloatRange(min=1), help="Resolution of scans that do not say theirs.")
 @click.option("--legacy", is_flag=True, help="Measures as ZooProcess 8 writes them: rounded, with its errors.")
-@click.option("--separate", is_flag=True, help="Cuts touching animals apart by their shape, and measures each.")
+@click.option("--separate", is_flag=True, help="Cut touching animals apart by their shape, and measure each.")
 @click.option("--classifier", type=options.FOLDER, help="Run of vignettes, or its export, that names the objects.")
 @click.option(
     "--confidence",

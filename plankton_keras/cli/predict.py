@@ -55,7 +55,7 @@ def predict(paths, out, server, flags, **settings):
         return
     crew.check()
     # Predict goes on by itself: the journal in the folder says what is done.
-    journal = Journal(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
+    journal = Journal.of(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
     jobs = [Job(crew.reach(path), journal.digest(path)) for path in paths]
     work = functools.partial(
         predict_file,

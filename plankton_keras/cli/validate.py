@@ -19,15 +19,16 @@ def validate(path, masks, flags):
     Example:
         plankton validate scans
     """
-    output.listen(flags.quiet)
-    from plankton_keras.artefact_checks import check_artefact
+    from plankton_keras.artefact_checks import check_artefact, kind_of
     from plankton_keras.findings import ERROR, summary, worded
     from plankton_keras.scan_checks import check_scans
 
-    checked = check_artefact(path)
-    if checked:
-        (kind, findings), code = checked, 4
+    kind = kind_of(path)
+    if kind:
+        output.prepare(flags.quiet)
+        findings, code = check_artefact(path), 4
     else:
+        output.listen(flags.quiet)
         progress = output.Progress("validate", flags.quiet, unit=("scans", 1))
         kind, findings, code = "scans", check_scans(path, masks, progress), 3
     failed = any(finding.severity == ERROR for finding in findings)

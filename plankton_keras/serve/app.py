@@ -16,7 +16,7 @@ from plankton_keras import __version__
 from plankton_keras.config import ServeConfig
 from plankton_keras.serve import refusing, rest, watching
 from plankton_keras.serve.batching import Batcher
-from plankton_keras.serve.guarding import PATCHES, Guard, Limits
+from plankton_keras.serve.guarding import PATCHES, Guard, RequestLimits
 from plankton_keras.serve.refusing import Refused, three_lines
 from plankton_keras.serve.versions import Models
 from plankton_keras.serve.watching import Watch
@@ -77,7 +77,7 @@ def build_app(service, routers=(), page=None, background=()):
     for router in (rest.routes(patches), watching.routes(service.watch, models), _about(service), *routers):
         app.include_router(router)
     _show(app, page)
-    limits = Limits(config.max_request_mb * MEGABYTE, config.max_upload_gb * GIGABYTE, config.request_seconds)
+    limits = RequestLimits(config.max_request_mb * MEGABYTE, config.max_upload_gb * GIGABYTE, config.request_seconds)
     return Guard(app, limits, service.token, service.watch, lambda: identity(models))
 
 

@@ -62,7 +62,7 @@ class Batcher:
 
     Example:
 
-    >>> from plankton_keras.inference import Signature
+    >>> from plankton_keras.predictors import Signature
     >>> from plankton_keras.serve.calls import Call
     >>> from types import SimpleNamespace
     >>> double = Signature({"image": ("uint8", (None, 1))}, ("sum", "float32", (None, 1)), lambda x: 2 * x)

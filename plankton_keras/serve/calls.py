@@ -41,7 +41,7 @@ def read_call(body, signatures, megapixels):
 
     Args:
         body: Bytes.
-        signatures: `inference.Signature` by name.
+        signatures: `predictors.Signature` by name.
         megapixels: How many pixels its patches may have together, in millions.
 
     Returns:

@@ -13,7 +13,7 @@ from plankton_keras.files import scratch, whole_file
 from plankton_keras.images import CLASS_PNG, pixel_mm
 from plankton_keras.measuring import MeasuredObject
 from plankton_keras.packing import package_object, parents_of, process_of
-from plankton_keras.serve.checking import read_claim
+from plankton_keras.serve.claims import read_claim
 from plankton_keras.serve.working import MEASURES
 from plankton_keras.tidy import write_csv
 

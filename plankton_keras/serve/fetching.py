@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plankton_keras.errors import ArtefactError, InputError, PlanktonError
 from plankton_keras.files import read_json, sha256, write_json
-from plankton_keras.journal import NAME
+from plankton_keras.journal import NAME, OF_SCANS, Journal
 from plankton_keras.pairs import stem_of
 from plankton_keras.threads import ahead
 
@@ -38,16 +38,16 @@ class Fetcher:
     """
 
     def __init__(self, client, out):
-        self._client, self.out = client, Path(out)
-        self._path, self._jobs_path = self.out / NAME, self.out / JOBS
-        self._head, self.scans = {}, {}
+        self._client, self.out, self._journal = client, Path(out), Journal(out)
+        self._jobs_path = self.out / JOBS
         # The next upload is noted while a result is taken.
         self._lock = threading.Lock()
-        if self._path.is_file():
-            known = read_json(self._path, AGAIN)
-            self._head = _without(known, "scans", "status", "failed")
-            self.scans = {entry["path"]: entry for entry in known["scans"]}
         self._jobs = read_json(self._jobs_path, AGAIN) if self._jobs_path.is_file() else {}
+
+    @property
+    def scans(self):
+        """Entries of the scans that are done, as in `journal.Journal`."""
+        return self._journal.scans
 
     def predict(self, paths, dpi=None, tell=lambda done, total: None):
         """Predicts scans; the next one is uploaded while one is worked on.
@@ -83,15 +83,14 @@ class Fetcher:
         Args:
             failed: Entries of the scans that failed.
         """
-        self._write("failed" if failed else "done", failed)
+        self._journal.write("failed" if failed else "done", failed)
         if not self._jobs:
             self._jobs_path.unlink(missing_ok=True)
 
     def _upload(self, path, dpi):
         """Uploads a scan, unless it is done; what is wrong with it is told in its turn."""
         digest = sha256(path)
-        known = self.scans.get(str(path))
-        if known and known["sha256"] == digest and all((self.out / name).is_file() for name in known["files"]):
+        if self._journal.digest(path) == digest:
             return _Sent(path, digest)
         begun = self._jobs.get(str(path), {})
         id = begun.get("id") if begun.get("sha256") == digest else None
@@ -122,14 +121,8 @@ class Fetcher:
         (entry,) = journal["scans"]
         if entry["sha256"] != sent.digest:
             raise InputError(f"{sent.path} is another scan for the service.", "the same bytes.", "send it again.")
-        head = _without(journal, "scans", "status", "failed", "versions")
-        if self._head and {name: self._head.get(name) for name in head} != head:
-            raise ArtefactError(
-                f"{self.out} holds predictions of another model or with other settings.",
-                f"those of {self._head.get('model')}.",
-                AGAIN,
-            )
-        self._head = {**head, "versions": journal["versions"]}
+        head = {name: value for name, value in journal.items() if name not in (*OF_SCANS, "versions")}
+        self._journal.claim(head, journal["versions"])
         files = self._client.download(sent.id, place.parent, entry["files"].__contains__)
         if {path.name for path in files} != set(entry["files"]):
             raise ArtefactError(f"{sent.path} lacks files.", f"{', '.join(entry['files'])}.", "ask for the scan again.")
@@ -139,16 +132,5 @@ class Fetcher:
             (place.parent / old).replace(self.out / new)
         place.unlink()
         place.parent.rmdir()
-        self.scans[str(sent.path)] = {**entry, "scan": stem, "path": str(sent.path), "files": names}
+        self._journal.add(sent.path, {**entry, "scan": stem, "files": names})
         self._forget(sent.path)
-        self._write("running")
-
-    def _write(self, status, failed=()):
-        # Without a scan that is done nothing is known of the model.
-        if self._head:
-            scans = [self.scans[path] for path in sorted(self.scans)]
-            write_json(self._path, {**self._head, "status": status, "scans": scans, "failed": list(failed)})
-
-
-def _without(values, *names):
-    return {name: value for name, value in values.items() if name not in names}

@@ -44,7 +44,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What a request may bring.
 
     Attributes:
@@ -62,7 +62,7 @@ class Limits:
 
         Example:
 
-        >>> Limits(10, 20, 1).of("/v1/models/plankton:predict"), Limits(10, 20, 1).of("/v1/uploads/1")
+        >>> RequestLimits(10, 20, 1).of("/v1/models/plankton:predict"), RequestLimits(10, 20, 1).of("/v1/uploads/1")
         (10, 20)
         """
         if path.startswith(PATCHES):
@@ -114,7 +114,7 @@ class Guard:
 
     Args:
         app: An ASGI application.
-        limits: `Limits`.
+        limits: `RequestLimits`.
         token: The token that is asked for, or None.
         watch: A `watching.Watch`, which counts requests, or None.
         identity: Function that gives `(name, version, digest)` of the model that is served; None before it is loaded.

@@ -171,7 +171,7 @@ class Result:
             Refused: If there is none of that number.
         """
         shape = self._shape(label)
-        return {**entry(shape), "measures": shape.measures, "candidates": shape.candidates}
+        return {**entry(shape), "measures": shape.measures, "likeliest": shape.likeliest}
 
     def _shape(self, label):
         shape = self.log.shapes.get(label)

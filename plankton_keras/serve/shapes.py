@@ -36,7 +36,7 @@ class Shape:
         cut: Whether the edge of the scan cuts it.
         multiple: Whether it may be several animals that touch; never where a person has cut or joined it.
         measures: Dictionary of its measures.
-        candidates: List of `{"name", "probability"}`, the likeliest first.
+        likeliest: List of `{"name", "probability"}`, the likeliest first.
         corrected: Whether a person has touched or confirmed it.
     """
 
@@ -50,7 +50,7 @@ class Shape:
     cut: bool
     multiple: bool = False
     measures: dict = field(default_factory=dict)
-    candidates: list = field(default_factory=list)
+    likeliest: list = field(default_factory=list)
     corrected: bool = False
 
     @property
@@ -150,7 +150,7 @@ def write_shapes(path, prediction, stem, mask, table):
 
 def _of_table(row):
     """Reads what a row of objects.csv says beside the pixels."""
-    candidates = [
+    likeliest = [
         {"name": row[f"taxon_{rank}"], "probability": float(row[f"probability_{rank}"])}
         for rank in range(1, BEST + 1)
         if row.get(f"taxon_{rank}")
@@ -162,7 +162,7 @@ def _of_table(row):
         "cut": row["cut_by_edge"] == "True",
         "multiple": row["multiple"] == "True",
         "measures": {name: _value(text) for name, text in row.items() if name not in ranked.union(KNOWN)},
-        "candidates": candidates or [{"name": row["taxon"], "probability": float(row["score"])}],
+        "likeliest": likeliest or [{"name": row["taxon"], "probability": float(row["score"])}],
     }
 
 

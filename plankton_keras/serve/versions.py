@@ -14,7 +14,8 @@ import numpy as np
 from plankton_keras.config import STRIDE
 from plankton_keras.errors import ArtefactError, PlanktonError
 from plankton_keras.export import METADATA, newest_version, numbers
-from plankton_keras.inference import Predictor, load_export
+from plankton_keras.inference import load_export
+from plankton_keras.predictors import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,8 @@ class Version:
     Attributes:
         number: Its number.
         digest: SHA-256 of the model.
-        signatures: `inference.Signature` by name.
-        predictor: The `inference.Predictor` of whole scans.
+        signatures: `predictors.Signature` by name.
+        predictor: The `predictors.Predictor` of whole scans.
         metadata: What its metadata.json says.
     """
 

@@ -5,7 +5,7 @@ import threading
 import time
 
 from plankton_keras.errors import InputError, PlanktonError
-from plankton_keras.serve.checking import check_scan
+from plankton_keras.serve.claims import check_scan
 from plankton_keras.serve.limits import disk_full, is_disk_full
 from plankton_keras.serve.refusing import three_lines
 from plankton_keras.serve.working import measure, predict
@@ -27,7 +27,7 @@ class Worker:
 
     Args:
         jobs: The `jobs.Jobs`.
-        current: Gives `(predictor, version)`: the `inference.Predictor` to use, and the number of its version; None
+        current: Gives `(predictor, version)`: the `predictors.Predictor` to use, and the number of its version; None
             where none is loaded yet.
         naming: As in `tabulating.Context`, or None.
     """

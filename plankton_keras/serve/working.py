@@ -51,7 +51,7 @@ def predict(task, predictor, config, tell):
 
     Args:
         task: The `Task`.
-        predictor: An `inference.Predictor`.
+        predictor: An `predictors.Predictor`.
         config: A `config.PredictConfig`.
         tell: Called with `(pixels done, pixels in all)`.
 
@@ -60,11 +60,11 @@ def predict(task, predictor, config, tell):
     """
     config = config.for_classes(len(predictor.classes))
     try:
-        journal = Journal(task.prediction, predictor, config)
+        journal = Journal.of(task.prediction, predictor, config)
     except ArtefactError:
         # Begun with another version of the model, before the service was stopped.
         shutil.rmtree(task.prediction)
-        journal = Journal(task.prediction, predictor, config)
+        journal = Journal.of(task.prediction, predictor, config)
     digest = sha256(task.scan)
     if journal.digest(task.scan.name) != digest:
         entry = predict_with(predictor, task.scan, digest, config, task.prediction, tell)

@@ -6,7 +6,7 @@ import { fault } from "./notices.js";
 import { grouped } from "./measures.js";
 import { ClassInput } from "./naming.js";
 
-const MOST_CANDIDATES = 5;
+const MOST_LIKELY = 5;
 const MOST_VIGNETTES = 24;
 
 export class ObjectPanel {
@@ -73,8 +73,8 @@ export class ObjectPanel {
       .catch(fault);
   }
 
-  details({ candidates = [], measures = {} }) {
-    const rows = candidates.slice(0, MOST_CANDIDATES).map(({ name, probability }) => {
+  details({ likeliest = [], measures = {} }) {
+    const rows = likeliest.slice(0, MOST_LIKELY).map(({ name, probability }) => {
       const bar = h("span", { class: "share", "aria-hidden": "true" });
       bar.style.setProperty("--share", String(probability));
       return h("li", {}, button([swatch(this.scan.colourOf(name)), h("span", { class: "grow" }, name), bar, h("span", { class: "number" }, percent(probability))], () => this.scan.rename(name), { class: "candidate" }));
