@@ -128,7 +128,7 @@ class TestToken:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
 def test_this_machine_needs_no_token(host):
-    check_open(host, None)
+    assert check_open(host, None) is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "plankton.example.org", ""])
