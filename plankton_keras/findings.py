@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, dataclass
 
-from plankton_keras.errors import PlanktonError
+from plankton_keras.errors import InputError, PlanktonError
 
 ERROR, WARNING = "error", "warning"
+# Errors that a command names before it says how many more there are.
+SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,32 @@ def found_by(group, check, *values):
         return check(*values), []
     except PlanktonError as error:
         return None, [Finding.of(group, error)]
+
+
+def refuse(findings):
+    """Raises what is wrong, all of it, for a command that cannot work on such files.
+
+    Args:
+        findings: List of `Finding`.
+
+    Raises:
+        InputError: If one is an error; its text names them.
+
+    Example:
+
+    >>> refuse([Finding("disk", WARNING, "The disk is nearly full.", "room.", "make room.")])
+    >>> refuse([Finding("names", ERROR, f"{name} has no scan.", "a scan.", "add it.") for name in ("b.png", "c.png")])
+    Traceback (most recent call last):
+    plankton_keras.errors.InputError: b.png has no scan. c.png has no scan.
+    Expected: a scan.
+    Fix: add it. What each of them needs is said by: plankton validate SCANS
+    """
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    if errors:
+        more = " What each of them needs is said by: plankton validate SCANS" if errors[1:] else ""
+        others = f" And {len(errors) - SHOWN} more." if errors[SHOWN:] else ""
+        said = " ".join(each.what for each in errors[:SHOWN]) + others
+        raise InputError(said, errors[0].expected, errors[0].fix + more)
 
 
 def worded(findings):

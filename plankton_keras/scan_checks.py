@@ -1,4 +1,4 @@
-"""Checks of scans and masks: every file is read whole, and every problem is a finding.
+"""Checks of scans and masks: every problem is a finding. Commands that work on them check their headers first.
 
 Limits are those of ZooProcess and of the field's quality control (ZQC) where they have one; others are marks at which a
 person should look.
@@ -16,7 +16,7 @@ from plankton_keras.leaks import equal_files
 from plankton_keras.pairs import survey
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.samples import SAMPLES, listed, read_table
-from plankton_keras.scans import BAND, check_ids, open_mask, open_scan
+from plankton_keras.scans import BAND, check_ids, check_place, open_mask, open_scan
 from plankton_keras.taxa import find_taxa, read_taxa
 from plankton_keras.tiles import Window
 
@@ -47,7 +47,8 @@ class Looked:
         white: Share of pixels at gray level 255.
         dpi: Resolution as the file says, or None.
         pixels: Number of pixels.
-        inside: Mean gray level of the pixels of the mask's objects; None without a mask, or without an object.
+        marked: Share of pixels of the mask's objects; 0 without a mask.
+        inside: Share of these that are so dark; 0 without any.
     """
 
     stem: str
@@ -57,16 +58,18 @@ class Looked:
     white: float
     dpi: float | None
     pixels: int
-    inside: float | None = None
+    marked: float = 0
+    inside: float = 0
 
 
-def check_scans(folder, masks=None, progress=None):
+def check_scans(folder, masks=None, progress=None, whole=True):
     """Checks a folder of scans, with or without masks.
 
     Args:
         folder: As in `pairs.find_pairs`.
         masks: As in `pairs.find_pairs`.
         progress: Called with `(scans done, scans in all, stem)`, or None.
+        whole: Whether every pixel is read; else names, headers and sizes are checked, in no time.
 
     Returns:
         A list of `findings.Finding`; empty if all is well.
@@ -83,41 +86,54 @@ def check_scans(folder, masks=None, progress=None):
     findings += bad
     looks = []
     for done, pair in enumerate(pairs):
-        look, found = check_pair(pair, None if taxa is None else {taxon.id for taxon in taxa})
+        look, found = check_pair(pair, None if taxa is None else {taxon.id for taxon in taxa}, whole)
         findings += found
         looks += [look] if look else []
         if progress:
             progress(done + 1, len(pairs), pair.stem)
-    if (samples := Path(folder) / SAMPLES).is_file():
+    if whole and (samples := Path(folder) / SAMPLES).is_file():
         findings += _samples(samples, [pair.stem for pair in pairs])
     return findings + between(looks) + _twins(pairs) + _disk(folder, looks)
 
 
-def check_pair(pair, known=None):
+def check_headers(pairs):
+    """Checks what can be told of scans and masks without reading their pixels.
+
+    Args:
+        pairs: List of `pairs.ScanPair`.
+
+    Returns:
+        A list of `findings.Finding`.
+    """
+    return [finding for pair in pairs for finding in check_pair(pair, whole=False)[1]]
+
+
+def check_pair(pair, known=None, whole=True):
     """Checks a scan and its mask.
 
     Args:
         pair: A `pairs.ScanPair`.
         known: Set of the ids that taxa.csv has, or None without one.
+        whole: As for `check_scans`.
 
     Returns:
-        `(look, findings)`: `Looked`, None if the scan cannot be read; and a list of `findings.Finding`.
+        `(look, findings)`: `Looked`, None if the scan was or could not be read; and a list of `findings.Finding`.
     """
     scan, bad_scan = found_by("files", open_scan, pair.scan)
     mask, bad_mask = found_by("files", open_mask, pair.mask) if pair.mask else (None, [])
     findings = bad_scan + bad_mask
     try:
+        if apart := scan and mask and (scan.height, scan.width) != (mask.height, mask.width):
+            findings.append(_sizes(pair, scan, mask))
+        if not whole:
+            return None, findings
         ids, unreadable = found_by("files", mask.ids) if mask else (None, [])
         findings += unreadable
-        # A mask that cannot be read hides nothing of its scan.
-        readable = mask if ids else None
-        if scan and readable and (scan.height, scan.width) != (mask.height, mask.width):
-            findings.append(_sizes(pair, scan, mask))
-            # Of another scan, most likely: what it holds says nothing of this one.
-            ids = readable = None
+        # A mask that cannot be read hides nothing of its scan; one of another size is of another scan, most likely.
+        readable = mask if ids and not apart else None
         look, unreadable = found_by("files", _look, scan, readable) if scan else (None, [])
         findings += unreadable + (doubts(look, pair.scan) if look else [])
-        return look, findings + (_ids(ids, pair.mask, known) if ids else []) + _inside(look, pair)
+        return look, findings + (_ids(ids, pair.mask, known) if readable else []) + _place(look, pair)
     finally:
         for opened in filter(None, (scan, mask)):
             opened.close()
@@ -142,7 +158,8 @@ def _look(scan, mask):
         white=float(counts[255] / total),
         dpi=scan.dpi,
         pixels=total,
-        inside=float(inside @ levels / inside.sum()) if inside.any() else None,
+        marked=float(inside.sum() / total),
+        inside=float(inside[levels < DARK * ground].sum() / max(inside.sum(), 1)),
     )
 
 
@@ -243,21 +260,22 @@ def _ids(ids, path, known):
     return findings
 
 
-def _inside(look, pair):
-    """Checks that the mask lies on what is dark; one that is mirrored, shifted or of another scan does not."""
-    if not look or look.inside is None or look.inside < look.ground:
-        return []
-    what = (
-        f"The objects of {pair.mask} are not darker than the ground of the scan: {look.inside:.0f} and {look.ground}."
-    )
-    return [Finding("masks", ERROR, what, "dark animals on a light ground.", "check that the mask belongs there.")]
+def _place(look, pair):
+    seen = look and look.marked
+    return found_by("masks", check_place, look.inside, look.dark, look.marked, pair.mask)[1] if seen else []
 
 
 def _twins(pairs):
     """Names scans of equal bytes; in two splits they make every score too good."""
     apart, beside = equal_files([(pair.split or "the folder", pair.scan) for pair in pairs])
     return [
-        Finding("names", severity, f"{one} and {other} are the same scan.", "each scan once.", "remove one of the two.")
+        Finding(
+            "names",
+            severity,
+            f"{one} and {other} are the same scan.",
+            "each scan in one split only.",
+            "remove one of the two.",
+        )
         for severity, places in ((ERROR, apart), (WARNING, beside))
         for one, other in places
     ]

@@ -19,6 +19,8 @@ from plankton_keras.tiles import Window
 log = logging.getLogger(__name__)
 
 BAND = 512
+# A mask laid down anywhere marks about as many dark pixels as the scan has; one that belongs there more than so often.
+FAR_FROM_CHANCE = 3
 
 
 class _Opened:
@@ -261,6 +263,37 @@ def check_ids(ids, path):
             f"{path} holds only ids that are multiples of 256, such as {others[0]}: byte order?",
             "16-bit ids in the byte order of the format; netpbm is big-endian.",
             "swap the bytes of the mask and write it again.",
+        )
+
+
+def check_place(inside, dark, marked, path):
+    """Refuses a mask that does not lie on the animals: mirrored, shifted, or of another scan.
+
+    Args:
+        inside: Share of the pixels of the mask's objects that are darker than the ground.
+        dark: Share of the scan's pixels that are; a mask laid down anywhere has about that of its own.
+        marked: Share of the scan's pixels that are of the mask's objects; if most are, they say nothing.
+        path: The mask, for the message.
+
+    Raises:
+        InputError: If less than half of the objects' pixels are dark, and less than `FAR_FROM_CHANCE` times as many as
+            of the scan.
+
+    Example:
+
+    >>> check_place(0.95, 0.05, 0.04, "a_mask.png")
+    >>> check_place(0.06, 0.05, 0.04, "a_mask.png")
+    Traceback (most recent call last):
+    plankton_keras.errors.InputError: Only 6.0 % of what a_mask.png marks is darker than the ground; of the scan 5.0 %.
+    Expected: dark animals on a light ground.
+    Fix: check that the mask is of this scan, and neither mirrored nor shifted.
+    """
+    if marked <= 0.5 and inside < min(0.5, FAR_FROM_CHANCE * dark):
+        raise InputError(
+            f"Only {100 * inside:.1f} % of what {path} marks is darker than the ground; "
+            f"of the scan {100 * dark:.1f} %.",
+            "dark animals on a light ground.",
+            "check that the mask is of this scan, and neither mirrored nor shifted.",
         )
 
 

@@ -13,9 +13,11 @@ from plankton_keras.ecotaxa.labels import find_labelled
 from plankton_keras.ecotaxa.tables import is_ecotaxa_package
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import sha256
+from plankton_keras.findings import refuse
 from plankton_keras.leaks import trained_on, vignette_digests
 from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import lookup_table
+from plankton_keras.scan_checks import check_headers
 from plankton_keras.scans import ArrayScan, open_pair
 from plankton_keras.schema import MANIFEST
 from plankton_keras.vignettes import find_vignettes, load_vignettes, split_folders
@@ -48,13 +50,15 @@ def truths_of_pairs(folder, split):
         A list of `Truth`.
 
     Raises:
-        InputError: If there is nothing to score.
+        InputError: If there is nothing to score, or a scan or mask is bad.
     """
     pairs = [pair for pair in find_pairs(folder) if pair.split in (None, split) and pair.mask is not None]
     if not pairs:
         raise InputError(
             f"{folder} has no masks in the split {split!r}.", "scan/mask pairs.", "choose another --split."
         )
+
+    refuse(check_headers(pairs))
 
     def opener(pair):
         @contextlib.contextmanager

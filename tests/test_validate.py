@@ -16,10 +16,12 @@ from conftest import tiny_scan, write_p5
 
 from plankton_keras.artefact_checks import check_artefact, kind_of
 from plankton_keras.cli import main
+from plankton_keras.errors import InputError
 from plankton_keras.findings import ERROR, WARNING
 from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import OBJECT_COLUMNS
 from plankton_keras.scan_checks import check_scans
+from plankton_keras.truths import truths_of_pairs
 
 
 def save(folder, stem="a", seed=1, scan=None, mask=None, dpi=2400):
@@ -126,13 +128,58 @@ def test_a_scan_unlike_the_others_is_named(tmp_path):
         (lambda ids: ids * 0, WARNING, "holds no object."),
         (lambda ids: ids + 8, WARNING, "holds no ground: no pixel is 0."),
         (lambda ids: ids.astype(np.uint16) * 256, ERROR, "holds only ids that are multiples of 256, such as 256: byte"),
-        (lambda ids: ids[:, ::-1], ERROR, "are not darker than the ground of the scan"),
+        (lambda ids: ids[:, ::-1], ERROR, "a_mask.png marks is darker than the ground; of the scan 4.5 %."),
     ],
 )
 def test_masks_that_are_empty_swapped_or_elsewhere_are_named(tmp_path, change, severity, what):
     save(tmp_path, mask=change(tiny_scan(1)[1]))
     found = [finding for finding in check_scans(tmp_path) if what in finding.what]
     assert kinds(found) == [("masks", severity)]
+
+
+def test_make_tfrecords_names_all_bad_files_before_it_reads_any(tmp_path):
+    folder = save(tmp_path / "s", "a", 1)
+    save(folder, "b", 2, mask=np.zeros((100, 300), np.uint8))
+    (folder / "a_mask.png").write_bytes((folder / "a_mask.png").read_bytes()[:-20])
+    result = CliRunner().invoke(main, ["make-tfrecords", str(folder), "--out", str(tmp_path / "r")])
+    assert (result.exit_code, result.stderr) == (
+        3,
+        f"{folder}/a_mask.png is cut off: the end mark is missing. {folder}/b_scan.png has 300 x 200 pixels, but "
+        f"{folder}/b_mask.png has 300 x 100.\nExpected: a PNG that ends with IEND.\nFix: copy the file again from "
+        "where it came, or write it again. What each of them needs is said by: plankton validate SCANS\n",
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_make_tfrecords_refuses_a_mask_that_lies_elsewhere(tmp_path):
+    folder = save(save(tmp_path / "s", "a", 1), "b", 2, mask=tiny_scan(2)[1][:, ::-1])
+    words = ["make-tfrecords", str(folder), "--out", str(tmp_path / "r"), "--patch-size", "64", "--quiet"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(
+        f"Only 0.0 % of what {folder}/b_mask.png marks is darker than the ground; of the scan 5.1 %.\nExpected: "
+        "dark animals on a light ground.\nFix: check that the mask is of this scan, and neither mirrored nor shifted.\n"
+    )
+    save(folder, "b", 2)
+    assert CliRunner().invoke(main, [*words, "--resume"]).exit_code == 0
+
+
+def test_a_mask_that_marks_nearly_all_of_a_scan_has_its_place(tmp_path):
+    folder = save(save(tmp_path / "s", "a", 1, mask=np.full((200, 300), 8, np.uint8)), "b", 2)
+    assert [finding.what for finding in check_scans(folder)] == [f"{folder}/a_mask.png holds no ground: no pixel is 0."]
+    words = ["make-tfrecords", str(folder), "--out", str(tmp_path / "r"), "--patch-size", "64", "--quiet"]
+    assert CliRunner().invoke(main, words).exit_code == 0
+
+
+def test_what_evaluate_cannot_read_is_named_before_anything_is_scored(tmp_path):
+    folder = save(save(tmp_path / "s", "a", 1), "b", 2, mask=np.zeros((100, 300), np.uint8))
+    (folder / "a_scan.png").write_bytes(b"none")
+    with pytest.raises(InputError) as error:
+        truths_of_pairs(folder, "val")
+    assert error.value.what == (
+        f"{folder}/a_scan.png is no image: it starts with b'none'. {folder}/b_scan.png has 300 x 200 pixels, but "
+        f"{folder}/b_mask.png has 300 x 100."
+    )
 
 
 def test_a_coloured_mask_is_named_once_and_hides_nothing_of_its_scan(tmp_path):

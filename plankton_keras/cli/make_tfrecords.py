@@ -123,10 +123,13 @@ def _write_vignettes(folder, out, config, flags):
 def _plan(scans, masks, config):
     """Finds the pairs, gives each a split, and settles the classes."""
     from plankton_keras.errors import InputError
+    from plankton_keras.findings import refuse
     from plankton_keras.pairs import find_pairs
     from plankton_keras.patches import count_objects
+    from plankton_keras.scan_checks import check_scans
     from plankton_keras.taxa import file_target, find_taxa, living_target, read_taxa, taxa_target
 
+    refuse(check_scans(scans, masks, whole=False))
     found = find_pairs(scans, masks)
     lonely = [pair for pair in found if pair.mask is None]
     if lonely:

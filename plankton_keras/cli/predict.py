@@ -38,8 +38,9 @@ def predict(paths, out, server, flags, **settings):
     from plankton_keras.files import claim_folder
     from plankton_keras.inference import is_model
     from plankton_keras.journal import Journal
-    from plankton_keras.pairs import find_scans
+    from plankton_keras.pairs import ScanPair, find_scans, stem_of
     from plankton_keras.predicting import Job, load, predict_file
+    from plankton_keras.scan_checks import check_headers
 
     # The first path has to be a model; it says itself what is wrong with it.
     models = [path for index, path in enumerate(paths) if index == 0 or is_model(path)]
@@ -54,6 +55,9 @@ def predict(paths, out, server, flags, **settings):
         _say_cost(predictor, paths, config, flags.json)
         return
     crew.check()
+    # One that is bad is known now, not after hours; the others are predicted all the same.
+    for finding in check_headers([ScanPair(stem_of(path), path, None, None) for path in paths]):
+        output.say(f"A scan will be left out: {finding.what}", flags.quiet)
     # Predict goes on by itself: the journal in the folder says what is done.
     journal = Journal.of(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
     jobs = [Job(crew.reach(path), journal.digest(path)) for path in paths]

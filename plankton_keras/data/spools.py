@@ -19,7 +19,7 @@ from plankton_keras.data.codec import encode, encode_vignette
 from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.leaks import window_digest
 from plankton_keras.patches import check_classes, class_table, cut_row, is_kept, unit_hash, windows_of
-from plankton_keras.scans import check_ids, open_pair
+from plankton_keras.scans import check_ids, check_place, open_pair
 from plankton_keras.shift import look
 from plankton_keras.threads import ahead, in_order
 
@@ -150,13 +150,17 @@ def _write_spool(scan, mask, target, config, split, path, steps):
         check_classes(target, ids, mask.path)
         seen, truth = steps.watch_scan(scan, CANDIDATES), _truth_of(steps.watch(mask.read, OWNERS), table, len(pixels))
         found, counts, totals = find_owned(seen, bands_of(scan.height), truth, len(pixels))
+        held = int(counts[:, 1:].sum()), int(totals[1:].sum())
+        if held[1]:
+            dark = found.objects.areas.sum() / totals.sum()
+            check_place(held[0] / held[1], dark, held[1] / totals.sum(), mask.path)
         candidates = tuple(entries(_encoded_candidates(found, counts.argmax(axis=1), config.vignette_size, scan.stem)))
     kinds = {
         "patches": patches,
         "candidates": candidates,
         "windows": tuple(windows),
         "class_pixels": tuple(pixels.tolist()),
-        "held": (int(counts[:, 1:].sum()), int(totals[1:].sum())),
+        "held": held,
     }
     return kinds, look(found)
 
