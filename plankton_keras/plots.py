@@ -61,7 +61,7 @@ def plot_spectrum(stem, rows, slopes, title):
         if line:
             said = f"slope {fit['slope']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})".replace("-", "\N{MINUS SIGN}")
             axes.plot(*zip(*line, strict=True), color=RED, label=said)
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
         upper = axes.secondary_xaxis("top", functions=(_diameter, _volume))
         upper.set_xlabel("equivalent spherical diameter (mm)")
         upper.set_xticks(DIAMETERS, [f"{each:g}" for each in DIAMETERS])
