@@ -10,11 +10,42 @@ import numpy as np
 from plankton_keras.candidates import MARGIN, LocalGround, cleared
 from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
+from plankton_keras.joining import join
 from plankton_keras.measures.zooprocess import measure
 from plankton_keras.objects import components
 from plankton_keras.separating import separate
 from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which pixels are one animal, where that is not one object of the mask.
+
+    Attributes:
+        join: Objects of one class with at most so many pixels of ground between them are measured as one; 0 for none.
+        separate: Whether animals that touch are measured apart.
+
+    Example:
+
+    >>> Grouping(join=8).said
+    {'fragments': 'joined across 8 px', 'touching_animals': 'counted as one'}
+    """
+
+    join: int = 0
+    separate: bool = False
+
+    @property
+    def said(self):
+        """Says what became of fragments and of touching animals."""
+        return {
+            "fragments": f"joined across {self.join} px" if self.join else "counted one by one",
+            "touching_animals": "cut apart by their shape" if self.separate else "counted as one",
+        }
+
+
+# Each object of the mask as one animal.
+AS_FOUND = Grouping()
 
 
 @dataclass(frozen=True)
@@ -46,7 +77,7 @@ class MeasuredObject:
     measures: dict
 
 
-def measure_scan(folder, scan, pixel_mm=None, legacy=False, names=None):
+def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, names=()):
     """Measures the objects of a scan; gray levels are those above the local ground, which becomes 255.
 
     Args:
@@ -54,12 +85,13 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, names=None):
         scan: The open scan.
         pixel_mm: Side of a pixel in mm, or None.
         legacy: As for `measures.zooprocess.measure`.
-        names: Names of the classes by index: touching animals are measured apart, each with the class that most of its
-            pixels have. None: as one object.
+        grouping: The `Grouping`.
+        names: Names of the classes by index, where touching animals are measured apart: each has the class that most of
+            its pixels have.
 
     Yields:
         A `MeasuredObject` each, in the order of the object table; parts of an object follow one another. The first
-        keeps its label, the others have labels beyond the highest of the table.
+        keeps its label, the others have labels beyond the highest of the table. Fragments have the label of the first.
 
     Raises:
         ArtefactError: If mask or table are missing, or do not belong together.
@@ -70,15 +102,16 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, names=None):
         raise ArtefactError(f"{path} does not exist.", "the mask of each scan.", "run plankton predict again.")
     with open_image(path) as mask:
 
-        def measured(row):
-            window = window_of(row)
+        def measured(fragments):
+            window = _around([window_of(row) for row in fragments])
             wide = window.grown(MARGIN, scan.height, scan.width)
             classes = mask.read(wide)
-            own = own_pixels(classes[window.within(wide).slices], row["area_px"], path, row["label"])
-            parts = separate(own)
-            piece = Piece(row["label"], row["class"], row["score"], window, own, multiple=len(parts) > 1)
+            own = _all_pixels(fragments, window, classes[window.within(wide).slices], path)
+            parts = [own] if fragments[1:] else separate(own)
+            known = fragments[0]["label"], fragments[0]["class"], _score(fragments)
+            piece = Piece(*known, window, own, multiple=len(parts) > 1)
             pieces = [piece]
-            if names and piece.multiple:
+            if grouping.separate and piece.multiple:
                 pieces = [_part(piece, each, names, classes[window.within(wide).slices]) for each in parts]
             views = [each.window.grown(MARGIN, scan.height, scan.width).within(wide).slices for each in pieces]
             return [
@@ -87,7 +120,7 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, names=None):
             ]
 
         highest = max((row["label"] for row in rows), default=0)
-        for first, *others in in_order(measured, rows):
+        for first, *others in in_order(measured, _grouped(rows, mask, path, grouping.join)):
             yield first
             for each in others:
                 highest += 1
@@ -173,6 +206,45 @@ def _part(piece, mask, names, classes):
     taxon = names[np.bincount(classes[mask]).argmax()]
     top, left = piece.window.top + int(rows[0]), piece.window.left + int(columns[0])
     return Piece(piece.label, taxon, piece.score, Window(top, left, *mask[inner].shape), mask[inner])
+
+
+def _grouped(rows, mask, path, distance):
+    """Gives lists of rows of the object table: those of one class that lie so near one another, or each alone."""
+    if not distance:
+        return [[row] for row in rows]
+    groups = []
+    for name in {row["class"]: None for row in rows}:
+        mine = [row for row in rows if row["class"] == name]
+        windows = [window_of(row) for row in mine]
+
+        def pixels_of(place, mine=mine, windows=windows):
+            row = mine[place]
+            return own_pixels(mask.read(windows[place]), row["area_px"], path, row["label"])
+
+        groups += [[mine[place] for place in group] for group in join(windows, pixels_of, distance)]
+    return sorted(groups, key=lambda group: group[0]["label"])
+
+
+def _score(fragments):
+    """Gives the mean probability over the pixels of all fragments, to the digits of the table."""
+    total = sum(row["area_px"] for row in fragments)
+    return round(sum(row["score"] * row["area_px"] for row in fragments) / total, 6)
+
+
+def _around(windows):
+    """Gives the smallest window that holds all of some."""
+    top, left = (min(getattr(each, side) for each in windows) for side in ("top", "left"))
+    bottom, right = (max(getattr(each, side) for each in windows) for side in ("bottom", "right"))
+    return Window(top, left, bottom - top, right - left)
+
+
+def _all_pixels(fragments, window, classes, path):
+    """Gives the pixels of all fragments, bool of the size of the window around them, as `classes` are."""
+    own = np.zeros(classes.shape, bool)
+    for row in fragments:
+        inner = window_of(row).within(window).slices
+        own[inner] |= own_pixels(classes[inner], row["area_px"], path, row["label"])
+    return own
 
 
 def own_pixels(classes, area, path, label):

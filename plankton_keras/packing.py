@@ -4,9 +4,9 @@ from pathlib import Path
 
 from plankton_keras.ecotaxa.package import PackageObject
 from plankton_keras.images import pixel_mm
+from plankton_keras.measuring import AS_FOUND
 from plankton_keras.naming import UNCLASSIFIED
 from plankton_keras.runs import now, versions
-from plankton_keras.separating import touching
 from plankton_keras.vignette_pictures import vignette
 
 
@@ -35,13 +35,13 @@ def parents_of(stem, sample, known):
     return ids, {kind: {each: values} for kind, each, values in zip(kinds, ids, (*columns, known), strict=True)}
 
 
-def process_of(content, dpi=None, separate=False):
+def process_of(content, dpi=None, grouping=AS_FOUND):
     """Gives the `process_*` columns: what made the objects.
 
     Args:
         content: Dictionary of prediction.json.
         dpi: Resolution of the scan, or None.
-        separate: Whether touching animals were measured apart.
+        grouping: The `measuring.Grouping`.
 
     Returns:
         Values by name without prefix, for `parents_of`.
@@ -58,7 +58,7 @@ def process_of(content, dpi=None, separate=False):
         "model": Path(content["model"]).name,
         "model_sha256": content["model_sha256"],
         "model_threshold": content["threshold"],
-        "touching_animals": touching(separate),
+        **grouping.said,
     }
 
 

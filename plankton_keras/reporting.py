@@ -6,12 +6,12 @@ from pathlib import Path
 
 import cv2
 
+from plankton_keras.measuring import AS_FOUND, Grouping
 from plankton_keras.naming import Named
 from plankton_keras.plots import plot_abundance, plot_spectrum
 from plankton_keras.runs import now, versions
 from plankton_keras.sample_report import CONVENTIONS, MODEL, Content, write_sample_report
 from plankton_keras.sample_tables import Sample
-from plankton_keras.separating import touching
 
 OBJECTS, ABUNDANCE, SPECTRA, SLOPES = "measured objects", "abundance and biovolume", "size spectra", "their slopes"
 # Larger overlays are reduced.
@@ -29,7 +29,7 @@ class MeasuredScan:
         named: `naming.Named` of its objects, or None.
         packages: Paths of its packages for EcoTaxa.
         vignettes: What `sample_vignettes.keep` gave.
-        separate: Whether touching animals were measured apart.
+        grouping: The `measuring.Grouping`.
     """
 
     stem: str
@@ -38,7 +38,7 @@ class MeasuredScan:
     named: Named | None
     packages: list
     vignettes: list
-    separate: bool = False
+    grouping: Grouping = AS_FOUND
 
     @property
     def name(self):
@@ -148,7 +148,7 @@ def _provenance(prediction, scans, written):
     """Gives what made the numbers."""
     known = {"model": prediction["model"], "model_sha256": prediction["model_sha256"]}
     known |= {"threshold": prediction["threshold"], "objects named by": "the segmentation"}
-    known["touching animals"] = touching(any(scan.separate for scan in scans))
+    known |= {name.replace("_", " "): said for name, said in scans[0].grouping.said.items()}
     if any(scan.named for scan in scans):
         known["objects named by"] = "a classifier of vignettes"
     sample = scans[0].sample

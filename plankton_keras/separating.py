@@ -225,8 +225,3 @@ def _largest(mask):
     """Gives the largest 8-connected piece."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if len(stats) > 1 else mask
-
-
-def touching(separate):
-    """Says what became of touching animals."""
-    return "cut apart by their shape" if separate else "counted as one"

@@ -14,7 +14,7 @@ from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json
 from plankton_keras.images import pixel_mm
-from plankton_keras.measuring import measure_scan
+from plankton_keras.measuring import AS_FOUND, Grouping, measure_scan
 from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.pairs import find_scans
 from plankton_keras.reporting import ABUNDANCE, OBJECTS, SLOPES, SPECTRA, MeasuredScan, write_reports
@@ -40,7 +40,7 @@ class Context:
         legacy: As for `measures.zooprocess.measure`.
         naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
         confusion: What `naming.known_confusion` gave, to adjust abundance by, or None.
-        separate: Whether touching animals are measured apart.
+        grouping: The `measuring.Grouping`.
         notes: What the user should know, in words.
     """
 
@@ -50,7 +50,7 @@ class Context:
     legacy: bool = False
     naming: Callable | None = None
     confusion: np.ndarray | None = None
-    separate: bool = False
+    grouping: Grouping = AS_FOUND
     notes: tuple = ()
 
     @classmethod
@@ -61,7 +61,7 @@ class Context:
             content: What `read_predictions` gave.
             metadata: Path of samples.csv, or folder of ZooProcess' metadata; or None.
             scans: Folder of the scans, if they moved; or None.
-            settings: As in the class: dpi, legacy, naming, confusion, separate.
+            settings: As in the class: dpi, legacy, naming, confusion, grouping.
 
         Raises:
             InputError: If metadata or scans are bad, or do not fit.
@@ -171,15 +171,15 @@ def _measure_scan(folder, stem, content, context, out, tell):
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         side = pixel_mm(dpi)
-        names, objects = content["classes"] if context.separate else None, []
-        for each in measure_scan(folder, scan, side, context.legacy, names):
+        objects = []
+        for each in measure_scan(folder, scan, side, context.legacy, context.grouping, content["classes"]):
             objects.append(each)
             if tell:
                 tell(len(objects))
     named = context.naming([each.alone for each in objects]) if context.naming and objects else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
-    ids, parents = parents_of(stem, sample, process_of(content, dpi, context.separate))
+    ids, parents = parents_of(stem, sample, process_of(content, dpi, context.grouping))
     packed = (package_object(each, ids, sample, side) for each in objects)
     packages = write_packages(out, stem, packed, parents)
     head = {"sample": sample.sample if sample else None}
@@ -188,7 +188,7 @@ def _measure_scan(folder, stem, content, context, out, tell):
         for place, each in enumerate(objects)
     ]
     shown = keep(rows, [each.alone for each in objects])
-    return MeasuredScan(stem, sample, rows, named, packages, shown, context.separate)
+    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping)
 
 
 def _row(each):

@@ -53,6 +53,7 @@ ORDER = (
     "findings",
     "scan_checks",
     "objects",
+    "joining",
     "separating",
     "candidates",
     "shift",

@@ -156,6 +156,18 @@ def test_the_package_and_the_page_follow_the_separation(touching, tmp_path):
         assert ("33.3 % of the living objects" in page) == (name == "whole")
 
 
+def test_fragments_are_joined_only_where_asked(predictions, tmp_path):
+    run("measure", predictions, "--out", tmp_path / "m", "--dpi", 2400, "--quiet", "--join", 1000)
+    rows = table(tmp_path / "m" / "objects.csv")
+    assert [(row["scan"], row["taxon"], row["area"]) for row in rows] == [
+        ("rg1", "copepod", "3200"),
+        ("rg1", "worm", "1000"),
+        ("rg2", "copepod", "1600"),
+    ]
+    assert "joined across 1000 px" in (tmp_path / "m" / "report_rg1.html").read_text()
+    assert lint(tmp_path / "m" / "ecotaxa_rg1.zip") == []
+
+
 def test_the_packages_are_clean_and_reckon_the_abundance_in_ecotaxas_way(predictions, tmp_path):
     out = tmp_path / "m"
     run("measure", predictions, "--out", out, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--quiet")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plankton_keras.errors import ArtefactError
-from plankton_keras.measuring import measure_scan
+from plankton_keras.measuring import Grouping, measure_scan
 from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import OBJECT_COLUMNS, object_rows
 from plankton_keras.scans import ArrayScan
@@ -46,6 +46,28 @@ def test_each_object_is_measured_alone_even_in_the_notch_of_another(predicted):
     assert [(each.measures["bx"], each.measures["by"]) for each in found] == [(380, 0), (50, 50), (75, 60), (200, 200)]
     assert found[1].mask.shape == (60, 70)
     assert not found[1].mask[10:30, 25:45].any()
+
+
+def test_fragments_are_measured_as_one_with_the_mean_score(predicted):
+    folder, scan = predicted
+    rows = (folder / "rg_objects.csv").read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    cells[2][2], cells[3][2] = "0.8", "0.4"
+    (folder / "rg_objects.csv").write_text("\n".join(map(",".join, cells)) + "\n")
+    # The square in the notch of the L has 15 pixels of ground to the left of it, 20 below.
+    apart, joined = (list(measure_scan(folder, scan, grouping=Grouping(join=join))) for join in (14, 15))
+    assert [(each.label, each.measures["area"]) for each in apart] == [(1, 400), (2, 1200), (3, 400), (4, 1000)]
+    assert [(each.label, each.measures["area"]) for each in joined] == [(1, 400), (2, 1600), (4, 1000)]
+    assert joined[1].score == pytest.approx((0.8 * 1200 + 0.4 * 400) / 1600)
+    assert joined[1].mask[10:30, 25:45].all()
+    assert (joined[1].alone[joined[1].alone < 200].size, joined[1].multiple) == (1600, False)
+
+
+def test_only_fragments_of_one_class_are_joined(predicted):
+    folder, scan = predicted
+    table = folder / "rg_objects.csv"
+    table.write_text(table.read_text().replace("\n3,copepod", "\n3,worm"))
+    assert [each.label for each in measure_scan(folder, scan, grouping=Grouping(join=15))] == [1, 2, 3, 4]
 
 
 def test_gray_levels_are_above_the_local_ground(predicted):

@@ -14,6 +14,13 @@ from plankton_keras.cli import options, output
 @click.option("--scans", type=options.FOLDER, help="Folder of the scans, if they moved.")
 @click.option("--dpi", type=click.FloatRange(min=1), help="Resolution of scans that do not say theirs.")
 @click.option("--legacy", is_flag=True, help="Measures as ZooProcess 8 writes them: rounded, with its errors.")
+@click.option(
+    "--join",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Measure fragments of one class with at most so many pixels of ground between them as one animal.",
+)
 @click.option("--separate", is_flag=True, help="Cut touching animals apart by their shape, and measure each.")
 @click.option("--classifier", type=options.FOLDER, help="Run of vignettes, or its export, that names the objects.")
 @click.option(
@@ -52,11 +59,13 @@ def measure(predictions, out, template, lint, flags, **settings):
     named_by = _named_by(*map(settings.pop, ("classifier", "confidence", "adjust")), flags.quiet)
     from plankton_keras.files import claim_folder
     from plankton_keras.masked_scans import find_masked
+    from plankton_keras.measuring import Grouping
     from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
     masked = find_masked(predictions)
     content = masked.content if masked else read_predictions(predictions)
-    context = Context.of(content, **named_by, **settings)
+    grouping = Grouping(settings.pop("join"), settings.pop("separate"))
+    context = Context.of(content, **named_by, grouping=grouping, **settings)
     out = Path(claim_folder(out, flags.overwrite))
     if masked:
         predictions = out / "prediction"
