@@ -3,24 +3,22 @@
 Only the two shapes of text that matter are quick; everything else goes through `json`, which also words what is wrong.
 """
 
-import itertools
+import functools
 import json
 import re
 
 import numpy as np
 
-# A request whose one large value is whole numbers in brackets.
-_QUICK = re.compile(
-    rb'\s*\{\s*(?:"signature_name"\s*:\s*"(?P<first>\w*)"\s*,\s*)?'
-    rb'"(?P<key>instances|inputs)"\s*:\s*(?P<array>\[[][\d,\s]*\])\s*'
-    rb'(?:,\s*"signature_name"\s*:\s*"(?P<last>\w*)"\s*)?\}\s*'
+# A request whose one large value is whole numbers in brackets: what stands before them, and behind.
+_BEFORE = re.compile(
+    rb'\s*\{\s*(?:"signature_name"\s*:\s*"(?P<name>\w*)"\s*,\s*)?"(?P<key>instances|inputs)"\s*:\s*(?=\[)'
 )
-_OPEN, _CLOSE, _COMMA, _ZERO, _SPACE = b"[],0 "
-_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-# Six decimals: half a millionth off, where five hundred thousandths would do, and every number takes as many bytes.
-_DECIMALS = 1_000_000
-_HEAD = np.array([f"{number // 100}.{number % 100:02d}" for number in range(101)], "S4").view(np.uint32)
-_TAIL = np.array([f"{number:04d}" for number in range(10_000)], "S4").view(np.uint32)
+_BEHIND = re.compile(rb'\s*(?:,\s*"signature_name"\s*:\s*"(?P<name>\w*)"\s*)?\}\s*')
+_FIGURES, _SPACES = b"0123456789", b" \n\r\t"
+_OPEN, _CLOSE, _COMMA, _ZERO = b"[],0"
+# Five decimals: five millionths off at most, and a number with its comma is a word of 8 bytes.
+_DECIMALS = 100_000
+_WORDS = np.array([f"{number // _DECIMALS}.{number % _DECIMALS:05d}," for number in range(_DECIMALS + 1)], "S8")
 
 
 def parse(text):
@@ -43,12 +41,14 @@ def parse(text):
     >>> parse(b'{"instances": [[1], [2, 3]], "signature_name": "a"}')
     {'instances': [[1], [2, 3]], 'signature_name': 'a'}
     """
-    found = _QUICK.fullmatch(text)
-    array = _rectangular(found["array"]) if found else None
+    before = _BEFORE.match(text)
+    end = text.rfind(b"]") + 1
+    behind = _BEHIND.fullmatch(text, end)
+    array = _rectangular(text[before.end() : end]) if before and behind else None
     if array is None:
         return json.loads(text, parse_constant=_no_number)
-    name = found["first"] if found["first"] is not None else found["last"]
-    return {found["key"].decode(): array, **({} if name is None else {"signature_name": name.decode()})}
+    name = before["name"] if before["name"] is not None else behind["name"]
+    return {before["key"].decode(): array, **({} if name is None else {"signature_name": name.decode()})}
 
 
 def _no_number(word):
@@ -57,67 +57,53 @@ def _no_number(word):
 
 def _rectangular(text):
     """Reads an array; None if it is anything but rectangular and of 0 to 255."""
+    # Space is only known to part no number where it follows a comma.
+    after_comma = text.count(b", ")
+    spaced, text = len(text), text.translate(None, _SPACES)
+    if spaced - len(text) != after_comma:
+        return None
+    brackets = text.translate(None, _FIGURES)
+    shape = _shape(brackets)
     letters = np.frombuffer(text, np.uint8)
     # What is below 0 wraps around.
     figures = letters - np.uint8(_ZERO)
     digit = figures < 10
-    # Where a number starts and ends.
-    first = digit[1:] > digit[:-1]
+    # Where a number starts, and its last digit.
+    starts = np.flatnonzero(digit[1:] > digit[:-1]) + 1
     ends = np.flatnonzero(digit[:-1] > digit[1:])
-    starts = np.flatnonzero(first) + 1
     lengths = ends - starts + 1
-    if not len(starts) or lengths.max() > 3 or (figures[starts[lengths > 1]] == 0).any():
+    # As many numbers as places for one, each between the marks that such a place has: then every place has one.
+    if not shape or len(starts) != np.prod(shape) or brackets != _brackets(shape):
         return None
-    # Brackets, commas and the first digit of each number, without space.
-    keep = letters > _SPACE
-    keep &= ~digit
-    keep[1:] |= first
-    shape = _shape(letters[keep].tobytes().translate(_TO_ZERO))
+    placed = np.isin(letters[starts - 1], (_OPEN, _COMMA)) & np.isin(letters[ends + 1], (_CLOSE, _COMMA))
+    if not placed.all() or lengths.max() > 3 or (figures[starts[lengths > 1]] == 0).any():
+        return None
     values = figures[ends].astype(np.uint16)
     for place, power in ((1, 10), (2, 100)):
         # Where there is no such digit the letter before is none, and counts for nothing.
         before = figures[ends - place].astype(np.uint16)
         values += np.where(lengths > place, power * before, np.uint16(0)).astype(np.uint16)
-    return None if shape is None or values.max() > 255 else values.astype(np.uint8).reshape(shape)
+    return None if values.max() > 255 else values.astype(np.uint8).reshape(shape)
 
 
-def _shape(skeleton):
-    """Gives the shape of an array whose numbers are all written as 0; None if it has none."""
-    depth = len(skeleton) - len(skeleton.lstrip(b"["))
-    counts = []
-    for level in range(1, depth + 1):
-        end = skeleton.find(b"]" * level)
-        counts.append(skeleton.count(b"0", 0, end) if end >= 0 else 0)
-    if 0 in counts or any(outer % inner for inner, outer in itertools.pairwise(counts)):
-        return None
-    sizes = [counts[0], *(outer // inner for inner, outer in itertools.pairwise(counts))][::-1]
-    if counts[-1] != skeleton.count(b"0"):
-        return None
-    text = b"0"
-    for size in reversed(sizes):
+def _shape(brackets):
+    """Gives the shape that an array has if it is rectangular, from its brackets and commas; it may be none."""
+    marks, sizes, length = np.frombuffer(brackets, np.uint8), [], 0
+    for start in range(len(brackets) - len(brackets.lstrip(b"[")), 0, -1):
+        # What stands behind each entry of the first list of this level, all entries being as long as the first.
+        behind = marks[start + length :: length + 1] != _COMMA
+        sizes.append(int(behind.argmax()) + 1 if len(behind) else 0)
+        length = sizes[-1] * (length + 1) + 1
+    return tuple(reversed(sizes))
+
+
+@functools.lru_cache(maxsize=8)
+def _brackets(shape):
+    """Gives brackets and commas of an array of a shape."""
+    text = b""
+    for size in reversed(shape):
         text = b"[" + ((text + b",") * size)[:-1] + b"]"
-    return sizes if text == skeleton else None
-
-
-def _bracketed(text):
-    """Joins the text of numbers to that of nested lists.
-
-    Args:
-        text: uint8 `(..., bytes of a number)`, each of which ends in a comma.
-
-    Returns:
-        Bytes.
-    """
-    while text.ndim > 1:
-        *outer, count, size = text.shape
-        joined = np.empty((*outer, count * size + 2), np.uint8)
-        joined[..., 0] = _OPEN
-        joined[..., 1:-1] = text.reshape(*outer, count * size)
-        # Over the comma of the last one.
-        joined[..., -2] = _CLOSE
-        joined[..., -1] = _COMMA
-        text = joined
-    return text[:-1].tobytes()
+    return text
 
 
 def write(array):
@@ -127,19 +113,23 @@ def write(array):
         array: float32 of any shape without a side of 0, values from 0 to 1.
 
     Returns:
-        Bytes; each number has six decimals.
+        Bytes; each number has five decimals.
 
     Example:
 
     >>> write(np.array([[0.25, 0.75], [1, 0]], np.float32))
-    b'[[0.250000,0.750000],[1.000000,0.000000]]'
+    b'[[0.25000,0.75000],[1.00000,0.00000]]'
     """
-    millionths = np.rint(array * np.float32(_DECIMALS)).astype(np.uint32)
-    heads = millionths // 10_000
-    words = np.empty((*array.shape, 2), np.uint32)
-    words[..., 0] = _HEAD[heads]
-    words[..., 1] = _TAIL[millionths - heads * np.uint32(10_000)]
-    text = np.empty((*array.shape, 9), np.uint8)
-    text[..., :8] = words.view(np.uint8)
-    text[..., 8] = _COMMA
-    return _bracketed(text)
+    numbers = _WORDS.take(np.rint(array * np.float32(_DECIMALS)).astype(np.intp))
+    sizes = [numbers.itemsize]
+    for count in reversed(array.shape):
+        sizes.append(count * sizes[-1] + 2)
+    text = np.empty(sizes[-1], np.uint8)
+    # Each list begins with a bracket, and ends with one over the comma of its last entry and a comma of its own.
+    lists = [text]
+    for count, size in zip(array.shape, reversed(sizes[:-1]), strict=True):
+        lists.append(lists[-1][..., 1:-1].reshape(*lists[-1].shape[:-1], count, size))
+    lists.pop().view(numbers.dtype)[..., 0] = numbers
+    for each in reversed(lists):
+        each[..., 0], each[..., -2], each[..., -1] = _OPEN, _CLOSE, _COMMA
+    return text[:-1].tobytes()
