@@ -9,6 +9,7 @@ import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import pickle
 import signal
 import threading
@@ -19,7 +20,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
-from plankton_keras.errors import InputError, PlanktonError, SettingError
+from plankton_keras.errors import InputError, PlanktonError, SettingError, in_words
 from plankton_keras.noise import no_noise
 from plankton_keras.threads import cores, limit
 
@@ -256,6 +257,7 @@ def _serve(line):
     """What a local process does: takes items from the line until it ends."""
     # Ctrl-C goes to all processes; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     lock = threading.Lock()
 
     def post(kind, content):
@@ -265,6 +267,12 @@ def _serve(line):
     with contextlib.suppress(EOFError, OSError):
         while True:
             post(*_attempt(*line.recv(), post))
+
+
+def _end_with_parent():
+    """Ends this process with the one that started it: the next command may write the same files."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 class _Posted(logging.Handler):
@@ -301,10 +309,9 @@ def _attempt(task, threads, index, post):
         with no_noise():
             function, item = pickle.loads(task)
         return "done", function(item, tell)
-    except PlanktonError as error:
-        return "failed", (type(error), error.what, error.expected, error.fix)
-    except Exception:
-        return "bug", traceback.format_exc()
+    except Exception as error:
+        known = in_words(error)
+        return ("failed", (type(known), *known.parts)) if known else ("bug", traceback.format_exc())
     finally:
         logger.removeHandler(posted)
 

@@ -9,6 +9,21 @@ The number is the exit code of the command line.
 """
 
 import difflib
+import errno
+
+# What stops a write, and is no bug.
+_UNWRITABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+)
+# How TensorFlow and OpenCV say that there is no memory.
+_NO_MEMORY = ("OOM when allocating", "Insufficient memory")
 
 
 class PlanktonError(Exception):
@@ -31,7 +46,7 @@ class PlanktonError(Exception):
 
     def __init__(self, what, expected, fix):
         super().__init__(f"{what}\nExpected: {expected}\nFix: {fix}")
-        self.what, self.expected, self.fix = what, expected, fix
+        self.what, self.expected, self.fix = self.parts = what, expected, fix
 
 
 class SettingError(PlanktonError):
@@ -50,6 +65,39 @@ class ArtefactError(PlanktonError):
     """Something that plankton_keras wrote is missing, damaged or in the way."""
 
     exit_code = 4
+
+
+def in_words(error):
+    """Words what the user or the machine, not a bug, did to a command: no room, no right to write, no memory.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        A `PlanktonError`, the error itself if it is one; None of a bug.
+
+    Example:
+
+    >>> print(in_words(OSError(errno.ENOSPC, "No space left on device", "runs/unet/model.keras")))
+    runs/unet/model.keras cannot be written: No space left on device.
+    Expected: room on the disk, and the right to write there.
+    Fix: make room, or choose another place; then give the command again.
+    """
+    if isinstance(error, PlanktonError):
+        return error
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return PlanktonError(
+            "The memory is not enough.",
+            "room for what is computed at once.",
+            "use fewer --workers, a smaller --tile or --batch-size, or a machine with more memory.",
+        )
+    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
+        return None
+    return PlanktonError(
+        f"{error.filename or 'A file'} cannot be written: {error.strerror}.",
+        "room on the disk, and the right to write there.",
+        "make room, or choose another place; then give the command again.",
+    )
 
 
 def did_you_mean(word, options):

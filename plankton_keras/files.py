@@ -1,9 +1,11 @@
-"""Files that appear under their name only when they are whole, and the digests that prove it.
+"""Files that appear under their name only when they are whole, the digests that prove it, and who may write.
 
 Does not know what is inside the files: that is `schema`, `runs`, and the stages.
 """
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +13,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from plankton_keras.errors import ArtefactError
+from plankton_keras.errors import ArtefactError, InputError
+
+# What a full disk is to the system; other packages say the same words in errors of their own.
+_FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
+# The key under which a JSON file holds the digest of all that stands before it.
+SEAL = "sha256_of_the_above"
+# The folders that this process writes to: descriptors with a lock, by device and inode.
+_HELD = {}
 
 
 @contextlib.contextmanager
@@ -26,6 +35,9 @@ def whole_file(path):
 
     Yields:
         The `pathlib.Path` to write to.
+
+    Raises:
+        OSError: If the file cannot be written; it names the file, even where an encoder has an error of its own kind.
 
     Example:
 
@@ -46,17 +58,27 @@ def whole_file(path):
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except Exception as error:
+        for words, number in _FULL.items():
+            if words in str(error):
+                raise OSError(number, words, str(path)) from error
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        # Where nothing can be written, nothing can be removed either: the first error is the one to tell.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
-def write_json(path, content):
+def write_json(path, content, sealed=False):
     """Writes an object as indented JSON, whole or not at all.
 
     Args:
         path: The file.
         content: Anything that `json` takes; paths become strings.
+        sealed: Whether a digest of the content, a dictionary, goes with it, by which `read_json` finds damage.
     """
+    if sealed:
+        content = {**content, SEAL: _seal(content)}
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
@@ -69,18 +91,30 @@ def read_json(path, fix):
         fix: What to do if it is missing or damaged.
 
     Returns:
-        The object.
+        The object, without its seal.
 
     Raises:
-        ArtefactError: If the file is missing or is not JSON.
+        ArtefactError: If the file is missing, is not JSON, or is not what was sealed.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(f"{path} does not exist.", f"a file {path.name} in {path.parent}.", fix) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} is damaged: {error}.", "a whole JSON file.", fix) from None
+    seal = content.pop(SEAL, None) if isinstance(content, dict) else None
+    if seal not in (None, _seal(content)):
+        raise ArtefactError(
+            f"{path} is damaged: it is not what its digest was made of.", "a file as it was written.", fix
+        )
+    return content
+
+
+def _seal(content):
+    """Digests what JSON keeps of a dictionary, however it is laid out."""
+    kept = json.loads(json.dumps(content, default=str))
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path):
@@ -113,37 +147,140 @@ def scratch(height, width):
 
     Returns:
         A memory-mapped uint8 `(height, width)` array of zeros.
+
+    Raises:
+        OSError: If there is no room for it.
     """
     import numpy as np
 
     with tempfile.TemporaryFile() as file:
+        reserve(file, height * width)
         return np.memmap(file, np.uint8, "w+", shape=(height, width))
 
 
+def reserve(file, size):
+    """Reserves room for a file that is to be memory-mapped: where a disk is full only later, the process is ended.
+
+    Args:
+        file: The open file, without content.
+        size: Bytes.
+
+    Raises:
+        OSError: If there is no room; it names the folder of temporary files.
+    """
+    # Not every system has it.
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from None
+
+
+@contextlib.contextmanager
+def unchanged(*paths):
+    """Sees to it that files are the same when a block ends as when it began.
+
+    Args:
+        paths: The files.
+
+    Yields:
+        A function that looks before the block ends.
+
+    Raises:
+        InputError: If one was written to or replaced in between, or is gone.
+
+    Example:
+
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> _ = target.write_text("one")
+    >>> with unchanged(target):
+    ...     _ = target.write_text("other")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    plankton_keras.errors.InputError: ...a.txt changed while it was read.
+    Expected: a file that stays as it is.
+    Fix: give the command again when nobody writes to it.
+    """
+    before = [_stamp(path) for path in paths]
+
+    def check():
+        for path, stamp in zip(paths, before, strict=True):
+            if _stamp(path) != stamp:
+                raise InputError(
+                    f"{path} changed while it was read.",
+                    "a file that stays as it is.",
+                    "give the command again when nobody writes to it.",
+                )
+
+    yield check
+    check()
+
+
+def _stamp(path):
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "a file that stays.", "check the path.") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def claim_folder(out, overwrite=False, resume=False):
-    """Makes the folder that a command writes to, or refuses.
+    """Makes the folder that a command writes to, or refuses; until `release_folders` no other process gets it.
 
     Args:
         out: The folder.
         overwrite: Whether what stands there is deleted.
-        resume: Whether what stands there is kept and completed.
+        resume: Whether what stands there is kept and completed; None where the command cannot.
 
     Returns:
         The folder as a `pathlib.Path`; it exists.
 
     Raises:
-        ArtefactError: If it has content and neither was asked for.
+        ArtefactError: If it has content and neither was asked for, or if another process writes to it.
     """
     out = Path(out)
     if out.is_file():
         raise ArtefactError(f"{out} is a file.", "a folder, or a path that is free.", "choose another --out.")
-    if out.is_dir() and any(out.iterdir()) and not resume:
-        if not overwrite:
-            raise ArtefactError(
-                f"{out} already has content.",
-                "a new folder.",
-                "add --resume to complete it, --overwrite to replace it, or choose another --out.",
-            )
-        shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
+    _hold(out)
+    found = [] if resume else list(out.iterdir())
+    if found and not overwrite:
+        complete = "" if resume is None else "--resume to complete it, "
+        ways = f"add {complete}--overwrite to replace it, or choose another --out."
+        raise ArtefactError(f"{out} already has content.", "a new folder.", ways)
+    # The folder itself stays, since the lock is on it.
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     return out
+
+
+def _hold(folder):
+    """Locks a folder for this process; whatever ends the process gives it back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    known = os.fstat(descriptor)
+    key = known.st_dev, known.st_ino
+    if key in _HELD:
+        os.close(descriptor)
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ArtefactError(
+            f"Another command is writing to {folder}.",
+            "one command at a time in a folder.",
+            "wait until it has ended, or choose another --out.",
+        ) from None
+    except OSError:
+        # A file system without locks: as it was before there were any.
+        os.close(descriptor)
+        return
+    _HELD[key] = descriptor
+
+
+def release_folders():
+    """Gives back what `claim_folder` locked; the end of a command."""
+    while _HELD:
+        os.close(_HELD.popitem()[1])

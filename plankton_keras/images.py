@@ -21,6 +21,7 @@ import tifffile
 from PIL import Image as PillowImage
 
 from plankton_keras.errors import InputError
+from plankton_keras.files import reserve
 
 PillowImage.MAX_IMAGE_PIXELS = None
 MM_PER_INCH = 25.4
@@ -108,6 +109,8 @@ class Image:
         self.path, self.format, self.dpi, self.lossy = Path(path), format, dpi, lossy
         self._inverted = inverted
         self._pixels = pixels
+        # Reading a map beyond the end of its file, which somebody cut off meanwhile, ends the process.
+        self._mapped_bytes = pixels.offset + pixels.nbytes if hasattr(pixels, "filename") and pixels.filename else 0
         self.height, self.width = pixels.shape[:2]
         self.channels = pixels.shape[2] if len(pixels.shape) == 3 else 1
         self.dtype = np.dtype(pixels.dtype).newbyteorder("=")
@@ -124,6 +127,8 @@ class Image:
         """
         if not (0 <= window.top < window.bottom <= self.height and 0 <= window.left < window.right <= self.width):
             raise ValueError(f"{window} is not within {self.path}, {self.width} x {self.height} pixels")
+        if self._mapped_bytes and _size(self.path) < self._mapped_bytes:
+            raise _cut_off(self.path, "it changed while it was read", f"{self._mapped_bytes} bytes")
         # A copy, for a view of a memory map would write into what the next window reads.
         pixels = np.array(self._pixels[window.slices], dtype=self.dtype)
         return np.iinfo(self.dtype).max - pixels if self._inverted else pixels
@@ -139,6 +144,14 @@ class Image:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _size(path):
+    """Gives the bytes of a file; 0 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _check_size(path, height, width):
@@ -349,6 +362,7 @@ def _decode(path):
 def _spill(pixels):
     """Moves an array into a temporary file without a name; its memory is free again."""
     with tempfile.TemporaryFile() as file:
+        reserve(file, pixels.nbytes)
         mapped = np.memmap(file, pixels.dtype, "w+", shape=pixels.shape)
         mapped[:] = pixels
     return mapped

@@ -228,9 +228,9 @@ def write_prediction(folder, scan, prediction, class_names, probabilities=False)
         The names of the files.
     """
     writers = {
-        "mask.png": lambda path: cv2.imwrite(str(path), prediction.classes, CLASS_PNG),
-        "overlay.jpg": lambda path: cv2.imwrite(
-            str(path), draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88)
+        "mask.png": lambda path: write_picture(path, prediction.classes, CLASS_PNG),
+        "overlay.jpg": lambda path: write_picture(
+            path, draw_overlay(scan, prediction.classes), (cv2.IMWRITE_JPEG_QUALITY, 88)
         ),
         "objects.csv": lambda path: _write_table(path, object_rows(prediction.objects, class_names)),
     }
@@ -246,6 +246,20 @@ def write_prediction(folder, scan, prediction, class_names, probabilities=False)
     for _ in in_order(write, writers):
         pass
     return [f"{scan.stem}_{name}" for name in writers]
+
+
+def write_picture(path, pixels, how):
+    """Writes a PNG or JPEG, as its suffix says; OpenCV's own writer does not tell when a disk is full.
+
+    Args:
+        path: The file, a `pathlib.Path`.
+        pixels: The array.
+        how: Parameters of `cv2.imencode`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.write_bytes(cv2.imencode(path.suffix, pixels, how)[1])
 
 
 def _write_table(path, rows):

@@ -71,6 +71,17 @@ def refuses(number, tell):
     raise SettingError("--gray-range is 'x'.", "LOW:HIGH.", "use for example 599:50043.")
 
 
+def needs_memory(number, tell):
+    """Asks for more memory than there is at 2."""
+    return bytearray(number if number != 2 else 1 << 60) and number
+
+
+def sleeps(path, tell):
+    """Says its process, and works for a long time without a word."""
+    path.write_text(str(os.getpid()))
+    time.sleep(60)
+
+
 def outcomes(function, items, crew, **more):
     found = sorted(deal(function, items, crew, **more), key=lambda outcome: outcome.index)
     assert [outcome.index for outcome in found] == list(range(len(items)))
@@ -103,6 +114,36 @@ def test_an_item_that_kills_its_worker_three_times_is_an_error_that_names_it(cap
     found = outcomes(dies, [1, 13, 2, 3], TWO, names=["a", "b", "c", "d"])
     assert found == [1, "b ended the process that worked on it 3 times.", 2, 3]
     assert caplog.text.count("A worker died") == 2
+
+
+def test_a_worker_without_memory_ends_the_command_in_plain_words():
+    with pytest.raises(PlanktonError) as caught:
+        list(deal(needs_memory, [1, 2, 3], Crew(workers=2)))
+    assert caught.value.what == "The memory is not enough."
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_started_them(tmp_path, how):
+    """They would write files of the same names as the next call."""
+    code = (
+        "import sys, pathlib, test_cluster; from plankton_keras.cluster import Crew, deal\n"
+        "if __name__ == '__main__':\n"
+        "    list(deal(test_cluster.sleeps, [pathlib.Path(each) for each in sys.argv[1:]], Crew(workers=2)))"
+    )
+    paths = [tmp_path / "a", tmp_path / "b"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", code, *paths], env=environment) as process:
+        deadline = time.monotonic() + 120
+        while not all(path.is_file() and path.read_text() for path in paths):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(how)
+    workers = [Path("/proc", path.read_text()) for path in paths]
+    deadline = time.monotonic() + 20
+    while any(worker.exists() and "(zombie)" not in (worker / "status").read_text() for worker in workers):
+        assert time.monotonic() < deadline, "the workers go on"
+        time.sleep(0.01)
 
 
 def test_the_cores_are_shared_by_the_workers():

@@ -11,13 +11,13 @@ import time
 import click
 
 from plankton_keras import __version__
-from plankton_keras.errors import PlanktonError, SettingError
-from plankton_keras.files import write_json
+from plankton_keras.errors import SettingError, in_words
+from plankton_keras.files import release_folders, write_json
 from plankton_keras.noise import no_noise
 
 PLAIN_SECONDS = 30
-# Commands that go on with --resume; the others by themselves, or from the start.
-RESUMABLE = {"make-tfrecords", "train"}
+# How commands go on after an interruption; the others do by themselves.
+AGAIN = {"make-tfrecords": "--resume", "train": "--resume", "evaluate": "--overwrite", "measure": "--overwrite"}
 
 
 class PlanktonGroup(click.Group):
@@ -35,20 +35,28 @@ class PlanktonGroup(click.Group):
         """Runs a command; see click."""
         words = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:
-            return super().main(args=words, standalone_mode=False, **kwargs)
+            return self._run(words, **kwargs)
         try:
-            code = super().main(args=words, standalone_mode=False, **kwargs)
+            code = self._run(words, **kwargs)
         except click.UsageError as error:
             code = _fail(words, error.format_message(), "see the help.", _help_command(error), 2, error)
         except click.exceptions.Abort:
-            again = [] if "--resume" in words or not RESUMABLE & set(words) else ["--resume"]
+            again = [flag for command, flag in AGAIN.items() if [command] == words[:1] and flag not in words]
             command = shlex.join(["plankton", *words, *again])
             code = _fail(words, "Interrupted.", "the command to end.", f"go on with: {command}", 130)
-        except PlanktonError as error:
-            if os.environ.get("PLANKTON_DEBUG") == "1":
+        except Exception as error:
+            known = in_words(error)
+            if known is None or os.environ.get("PLANKTON_DEBUG") == "1":
                 raise
-            code = _fail(words, error.what, error.expected, error.fix, error.exit_code)
+            code = _fail(words, known.what, known.expected, known.fix, known.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _run(self, words, **kwargs):
+        """Runs a command; its folder is its own until it ends."""
+        try:
+            return super().main(args=words, standalone_mode=False, **kwargs)
+        finally:
+            release_folders()
 
 
 def _help_command(error):

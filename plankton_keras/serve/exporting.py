@@ -6,13 +6,12 @@ import shutil
 import zipfile
 from dataclasses import replace
 
-import cv2
-
 from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.files import scratch, whole_file
 from plankton_keras.images import CLASS_PNG, pixel_mm
 from plankton_keras.measuring import MeasuredObject
 from plankton_keras.packing import package_object, parents_of, process_of
+from plankton_keras.prediction import write_picture
 from plankton_keras.serve.claims import read_claim
 from plankton_keras.serve.working import MEASURES
 from plankton_keras.tidy import write_csv
@@ -133,7 +132,7 @@ def _write_training(path, result, shapes):
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         archive.write(result.task.scan, f"{stem}_scan{read_claim(result.task.scan).suffix}")
         with whole_file(path.with_name("mask.png")) as picture:
-            cv2.imwrite(str(picture), mask, CLASS_PNG)
+            write_picture(picture, mask, CLASS_PNG)
             archive.write(picture, f"{stem}_mask.png")
         archive.writestr("taxa.csv", table.getvalue())
     path.with_name("mask.png").unlink()
