@@ -106,11 +106,11 @@ def export_encoder(run, out, overwrite=False):
 
 def _models(keras, run):
     """Loads the model of pixels and that of vignettes; None for what a run has not."""
-    model = tempered(keras.saving.load_model(run.model, compile=False), run.temperature())
+    model = tempered(keras.saving.load_model(run.check(run.model), compile=False), run.temperature())
     if run.classifies_vignettes():
         return None, model
     judged = run.read_thresholds().get("objects")
-    return model, keras.saving.load_model(run.judge, compile=False) if judged else None
+    return model, keras.saving.load_model(run.check(run.judge), compile=False) if judged else None
 
 
 def next_version(out, overwrite):

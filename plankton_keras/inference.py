@@ -71,7 +71,7 @@ def _of_run(run):
     import tensorflow as tf
 
     provenance, thresholds = run.read_provenance(), run.read_thresholds()
-    model = tempered(_load(run.model), run.temperature())
+    model = tempered(_load(run.check(run.model)), run.temperature())
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8)])
     def serve(images):
@@ -79,7 +79,7 @@ def _of_run(run):
 
     judge = None
     if thresholds.get("objects"):
-        judge = Judge(_classify_with(_load(run.judge)), Weights(**thresholds["objects"]))
+        judge = Judge(_classify_with(_load(run.check(run.judge))), Weights(**thresholds["objects"]))
     return Predictor(
         probabilities=_constant(serve.get_concrete_function()),
         classes=tuple(provenance["classes"]),
@@ -166,7 +166,7 @@ def load_classifier(path):
     run = Run(path)
     if run.config.is_file():
         known, digest = {**run.open().read_provenance(), "confusion": run.confusion()}, run.digest()
-        classify = _classify_with(tempered(_load(run.model), run.temperature()))
+        classify = _classify_with(tempered(_load(run.check(run.model)), run.temperature()))
     else:
         folder, known = _open_export(path)
         classify = _in_batches(_signature(_loaded(folder), folder, "serving_default"), len(known["classes"]))

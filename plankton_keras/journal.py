@@ -9,6 +9,7 @@ from plankton_keras.runs import versions
 NAME = "prediction.json"
 # What it says of the scans; the rest says what made them.
 OF_SCANS = ("status", "scans", "failed")
+ANEW = "predict into a new folder."
 
 
 class Journal:
@@ -25,9 +26,12 @@ class Journal:
     def __init__(self, out):
         self.path, self.scans, self._head = Path(out) / NAME, {}, {}
         if self.path.is_file():
-            known = read_json(self.path, "predict into a new folder.")
-            self.scans = {entry["path"]: entry for entry in known["scans"]}
-            self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
+            known = read_json(self.path, ANEW)
+            try:
+                self.scans = {entry["path"]: entry for entry in known["scans"]}
+                self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
+            except (KeyError, TypeError, AttributeError):
+                raise ArtefactError(f"{self.path} is damaged.", "the journal of a prediction.", ANEW) from None
 
     @classmethod
     def of(cls, out, predictor, config):

@@ -14,7 +14,7 @@ from plankton_keras.config import PredictConfig
 from plankton_keras.curves import histogram_of, threshold_curves
 from plankton_keras.data.records import rebuild_scans
 from plankton_keras.data.vignette_records import read_vignettes
-from plankton_keras.files import write_json
+from plankton_keras.files import whole_file, write_json
 from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
 from plankton_keras.models import classifier, tempered
 from plankton_keras.prediction import predict_maps
@@ -78,14 +78,15 @@ def complete(run, records, manifest, config):
         scored = [_score(seen, each) for each in fit_weights(seen, judge.weights)]
         fused_f1, fused, weights = max(scored, key=lambda each: each[0], default=(0.0, 0.0, None))
         if fused_f1 > f1 + WORTH:
-            judge_model.save(run.judge)
+            with whole_file(run.judge) as partial:
+                judge_model.save(partial)
             found["f1"] = fused_f1
             found["foreground"], weights = _calibrated(seen, weights, fused, threshold)
             found["objects"] = weights.to_json()
             final = _applied(seen, weights)
     histograms = [histogram_of(truth, probability) for probability, truth in final]
     seen_there = {"curves": threshold_curves(sum(histograms)), "confidences": list(map(confidence, histograms))}
-    write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans", **seen_there})
+    write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans", **seen_there}, sealed=True)
     return found
 
 
@@ -170,7 +171,7 @@ def calibrate(run, records, manifest):
         "chosen_by": "likelihood on the validation vignettes",
         "confusion": {"classes": list(manifest.classes), "counts": counts.tolist()},
     }
-    write_json(run.thresholds, found)
+    write_json(run.thresholds, found, sealed=True)
     return found
 
 

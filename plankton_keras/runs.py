@@ -133,6 +133,24 @@ class Run:
         confidences = [{"confidence": value} for value in self.read_thresholds().get("confidences", ())]
         return [*self.read_provenance().get("training_looks", ()), *confidences]
 
+    def check(self, path):
+        """Checks a model file of the run by the digest that training noted; older runs have none.
+
+        Args:
+            path: `model` or `judge`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ArtefactError: If the file is missing or damaged.
+        """
+        if not path.is_file():
+            raise ArtefactError(f"{path} does not exist.", f"a file {path.name} in {path.parent}.", RETRAIN)
+        if self.read_provenance().get("digests", {}).get(path.name) not in (None, sha256(path)):
+            raise ArtefactError(f"{path} is damaged.", "the file whose digest stands in provenance.json.", RETRAIN)
+        return path
+
     def digest(self):
         """Digests the model file: 64 hexadecimal digits."""
         return sha256(self.model)

@@ -4,6 +4,8 @@ Pure Keras; the datasets come ready. Paths are those of the run folder.
 """
 
 import csv
+import hashlib
+import io
 import math
 import shutil
 import time
@@ -13,10 +15,13 @@ import numpy as np
 
 from plankton_keras.config import SEGMENTATION_MODELS
 from plankton_keras.errors import ArtefactError, PlanktonError, SettingError
-from plankton_keras.files import whole_file, write_json
+from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.losses import SegmentationLoss, VignetteLoss
 from plankton_keras.metrics import PixelScores, VignetteScores
 from plankton_keras.thawing import ThawingAdamW, freeze_statistics, plan
+
+# What to do where an interrupted run cannot go on.
+ANEW = "train anew with --overwrite."
 
 
 def compile_model(model, config, class_weights=None):
@@ -89,8 +94,7 @@ class History:
     def __init__(self, run):
         self.run, self.rows = run, []
         if run.history.is_file():
-            with open(run.history, newline="", encoding="utf-8") as file:
-                self.rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            self.rows = _read_rows(run.history)
 
     @property
     def best(self):
@@ -101,13 +105,66 @@ class History:
         """Gives the path of the state after an epoch."""
         return self.run.backup / f"epoch-{epoch:04d}.weights.h5"
 
-    def append(self, row):
-        """Adds a row and writes the file."""
+    def digests(self, epoch):
+        """Gives the path of the digests of the model and of the state after an epoch."""
+        return self.run.backup / f"epoch-{epoch:04d}.json"
+
+    def read_digests(self, epoch):
+        """Reads the digests after an epoch; an empty dictionary where an earlier version wrote none."""
+        path = self.digests(epoch)
+        return read_json(path, ANEW) if path.is_file() else {}
+
+    def check(self):
+        """Checks that the rows are still those that were written last.
+
+        Raises:
+            ArtefactError: If the file is damaged.
+        """
+        known = self.read_digests(len(self.rows)).get("history")
+        if known not in (None, self.rows and sha256(self.run.history)):
+            raise ArtefactError(f"{self.run.history} is damaged.", "the file as it was written.", ANEW)
+
+    def check_model(self):
+        """Checks that the model on the disk is still the one that was saved last.
+
+        Raises:
+            ArtefactError: If it is damaged.
+        """
+        if self.run.provenance.is_file():
+            self.run.check(self.run.model)
+        known = self.read_digests(len(self.rows)).get("model")
+        if not self.run.model.is_file() or known not in (None, sha256(self.run.model)):
+            raise ArtefactError(f"{self.run.model} is missing or damaged.", "the file as it was saved.", ANEW)
+
+    def append(self, row, model):
+        """Adds a row and writes the file, after the digests of all that the epoch left.
+
+        Args:
+            row: The row of an epoch whose state has been saved.
+            model: Digest of the best model.
+        """
         self.rows.append(row)
-        with whole_file(self.run.history) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-            writer.writerows({**each, "epoch": int(each["epoch"])} for each in self.rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(row))
+        writer.writeheader()
+        writer.writerows({**each, "epoch": int(each["epoch"])} for each in self.rows)
+        content, epoch = text.getvalue().encode(), len(self.rows)
+        known = {"model": model, "state": sha256(self.backup(epoch)), "history": hashlib.sha256(content).hexdigest()}
+        write_json(self.digests(epoch), known, sealed=True)
+        with whole_file(self.run.history) as partial:
+            partial.write_bytes(content)
+
+
+def _read_rows(path):
+    """Reads history.csv: dictionaries of numbers, an epoch each."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        if [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)):
+            raise ValueError("epochs are missing")
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ArtefactError(f"{path} is damaged: {error}.", "a row an epoch, as train wrote it.", ANEW) from None
+    return rows
 
 
 class Keeper(keras.callbacks.Callback):
@@ -139,10 +196,14 @@ class Keeper(keras.callbacks.Callback):
         if best is None or row["val_f1"] > best["val_f1"]:
             with whole_file(self.history.run.model) as partial:
                 self.model.save(partial)
+            saved = sha256(self.history.run.model)
+        else:
+            saved = self.history.read_digests(epoch).get("model")
         with whole_file(self.history.backup(epoch + 1)) as partial:
             self.model.save_weights(partial)
-        self.history.append({**row, "seconds": round(time.monotonic() - self.started, 2)})
-        self.history.backup(epoch).unlink(missing_ok=True)
+        self.history.append({**row, "seconds": round(time.monotonic() - self.started, 2)}, saved)
+        for path in (self.history.backup(epoch), self.history.digests(epoch)):
+            path.unlink(missing_ok=True)
         if self.patience and epoch + 1 - self.history.best["epoch"] >= self.patience:
             self.model.stop_training = True
         if self.report:
@@ -178,10 +239,12 @@ def fit(model, datasets, config, run, callbacks=(), report=None):
 
     Raises:
         PlanktonError: If the loss becomes NaN.
+        ArtefactError: If what an interrupted call left is damaged.
     """
     training, validation = datasets
     history = History(run)
     done = len(history.rows)
+    history.check()
     run.backup.mkdir(parents=True, exist_ok=True)
     if done < config.epochs and not _stopped_early(history, config.patience):
         if done:
@@ -196,6 +259,7 @@ def fit(model, datasets, config, run, callbacks=(), report=None):
             shuffle=False,
             verbose=0,
         )
+    history.check_model()
     return history
 
 
@@ -235,6 +299,9 @@ def restore(model, history, epoch):
         ArtefactError: If the backup is missing or damaged.
     """
     path = history.backup(epoch)
+    known = history.read_digests(epoch).get("state")
+    if path.is_file() and known not in (None, sha256(path)):
+        raise ArtefactError(f"{path} is damaged.", f"the state after epoch {epoch}, as it was saved.", ANEW)
     model.optimizer.build(model.trainable_variables)
     try:
         model.load_weights(path)
@@ -242,7 +309,7 @@ def restore(model, history, epoch):
         raise ArtefactError(
             f"{path} cannot be read: {str(error).splitlines()[0]}",
             f"the state after epoch {epoch}.",
-            "train anew with --overwrite.",
+            ANEW,
         ) from error
 
 
@@ -252,7 +319,7 @@ def _stopped_early(history, patience):
 
 
 def finish(history, config, provenance):
-    """Writes provenance and metrics of the best epoch, which marks the run as whole, and drops the backup.
+    """Writes provenance, with digests, and metrics of the best epoch, which mark the run as whole; drops the backup.
 
     Args:
         history: The `History` of the training.
@@ -277,7 +344,8 @@ def finish(history, config, provenance):
         "seconds": round(seconds, 1),
         "patches_per_second": round(patches / max(seconds, 1e-9), 2),
     }
-    write_json(run.provenance, provenance)
+    digests = {path.name: sha256(path) for path in (run.model, run.judge) if path.is_file()}
+    write_json(run.provenance, {**provenance, "digests": digests}, sealed=True)
     write_json(run.metrics, result)
     shutil.rmtree(run.backup, ignore_errors=True)
     return result

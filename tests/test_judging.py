@@ -68,7 +68,7 @@ def test_the_judge_is_not_asked_with_pixels_only(run, tiny_records):
     assert "objects" not in found
     assert found["foreground"] == found["pixel"]["threshold"]
     assert not run.judge.exists()
-    written = json.loads(run.thresholds.read_text())
+    written = run.read_thresholds()
     curves, confidences = written.pop("curves"), written.pop("confidences")
     assert len(confidences) == len(list(read_manifest(tiny_records).sources)) - 3
     assert written == {**found, "chosen_by": "F1 on the validation scans"}

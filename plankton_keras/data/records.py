@@ -5,6 +5,7 @@ the number of workers nor an interruption changes a byte.
 """
 
 import functools
+import hashlib
 import json
 import shutil
 import struct
@@ -77,7 +78,7 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
         candidates=candidates,
         candidate_share=float(held / looked_for) if looked_for else None,
     )
-    write_json(out / schema.MANIFEST, manifest.to_json())
+    write_json(out / schema.MANIFEST, manifest.to_json(), sealed=True)
     shutil.rmtree(out / SPOOLS)
     return manifest
 
@@ -119,7 +120,7 @@ def _order(spools, kind):
 
 
 def _write_split(split, order, per_shard, out):
-    """Puts the shards of a split together from the spools; those that stand there whole are kept."""
+    """Puts the shards of a split together from the spools; what an earlier call left of them is replaced."""
     count = max(1, round(len(order) / per_shard))
     cuts = [round(len(order) * index / count) for index in range(count + 1)]
     shards = []
@@ -127,24 +128,25 @@ def _write_split(split, order, per_shard, out):
         members = order[cuts[index] : cuts[index + 1]]
         path = out / schema.shard_name(split, index, count)
         size = sum(length for *_, length, _ in members)
-        if not (path.is_file() and path.stat().st_size == size):
-            _copy_frames(members, path)
-        shards.append(schema.Shard(path.name, len(members), size, sha256(path)))
+        shards.append(schema.Shard(path.name, len(members), size, _copy_frames(members, path)))
     return tuple(shards)
 
 
 def _copy_frames(members, path):
-    """Copies framed records, checksums and all, from the spools into a shard."""
-    spools = {}
+    """Copies framed records, checksums and all, from the spools into a shard; gives its digest."""
+    spools, digest = {}, hashlib.sha256()
     try:
         with whole_file(path) as partial, open(partial, "wb") as shard:
             for _, _, offset, length, spool in members:
                 file = spools.get(spool) or spools.setdefault(spool, open(spool, "rb"))  # noqa: SIM115
                 file.seek(offset)
-                shard.write(file.read(length))
+                frame = file.read(length)
+                digest.update(frame)
+                shard.write(frame)
     finally:
         for file in spools.values():
             file.close()
+    return digest.hexdigest()
 
 
 def _class_share(pixels, names):

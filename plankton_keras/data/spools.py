@@ -16,7 +16,7 @@ from plankton_keras import schema
 from plankton_keras.candidates import bands_of, find_owned
 from plankton_keras.config import parse_gray_range
 from plankton_keras.data.codec import encode, encode_vignette
-from plankton_keras.files import read_json, sha256, whole_file, write_json
+from plankton_keras.files import read_json, sha256, unchanged, whole_file, write_json
 from plankton_keras.leaks import window_digest
 from plankton_keras.patches import check_classes, class_table, cut_row, is_kept, unit_hash, windows_of
 from plankton_keras.scans import check_ids, check_place, open_pair
@@ -70,7 +70,7 @@ def spool_scan(pair, tell, target, config, folder):
         InputError: If scan or mask is bad.
     """
     path, index = folder / f"{pair.split}-{pair.stem}.tfrecord", folder / f"{pair.split}-{pair.stem}.json"
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, unchanged(pair.scan, pair.mask) as check:
         # Digested beside the work, while the files are in the memory of the system anyway.
         digests = {"scan_sha256": pool.submit(sha256, pair.scan), "mask_sha256": pool.submit(sha256, pair.mask)}
         spool = _read_spool(path, index)
@@ -81,17 +81,22 @@ def spool_scan(pair, tell, target, config, folder):
                 digests = {key: each.result() for key, each in digests.items()}
                 source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests, look=seen)
             spool = Spool(path, source, **kinds)
-            write_json(index, {**vars(spool), "path": path.name, "source": vars(source)})
+            # Before the index says that the spool is of these digests.
+            check()
+            known = {**vars(spool), "path": path.name, "source": vars(source), "sha256": sha256(path)}
+            write_json(index, known, sealed=True)
     pixels = spool.source.height * spool.source.width
     tell(pixels, pixels)
     return spool
 
 
 def _read_spool(path, index):
-    """Reads what an earlier call wrote of a spool; None if it did not finish."""
+    """Reads what an earlier call wrote of a spool; None if it did not finish, or has been damaged since."""
     if not index.is_file():
         return None
     known = read_json(index, REWRITE)
+    if not path.is_file() or known.get("sha256") != sha256(path):
+        return None
     frames = {key: tuple(map(tuple, known[key])) for key in ("patches", "candidates", "windows")}
     pixels = {key: tuple(known[key]) for key in ("class_pixels", "held")}
     return Spool(path, schema.Source(**known["source"]), **frames, **pixels)

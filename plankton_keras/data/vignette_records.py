@@ -72,7 +72,7 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
         settings=config.to_json(),
         kind=schema.VIGNETTES,
     )
-    write_json(Path(out) / schema.MANIFEST, manifest.to_json())
+    write_json(Path(out) / schema.MANIFEST, manifest.to_json(), sealed=True)
     return manifest
 
 
