@@ -7,7 +7,7 @@ from pathlib import Path
 from plankton_keras.averaging import over_models, over_turns
 from plankton_keras.config import parse_gray_range
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import sha256
+from plankton_keras.files import sha256, unchanged
 from plankton_keras.inference import load_predictor
 from plankton_keras.prediction import peak_memory_mb, predict_scan, write_prediction
 from plankton_keras.scans import open_scan
@@ -77,11 +77,12 @@ def predict_file(job, tell, models, digest, config, out):
         InputError: If the scan is bad.
         ArtefactError: As `load`.
     """
-    found = sha256(job.path)
-    if found == job.known:
-        tell(0, 0)
-        return None
-    return predict_with(load(models, config.turns, digest), job.path, found, config, out, tell)
+    with unchanged(job.path):
+        found = sha256(job.path)
+        if found == job.known:
+            tell(0, 0)
+            return None
+        return predict_with(load(models, config.turns, digest), job.path, found, config, out, tell)
 
 
 def predict_with(predictor, path, digest, config, out, tell):
@@ -105,7 +106,8 @@ def predict_with(predictor, path, digest, config, out, tell):
     threshold = predictor.threshold_for(config)
     started = time.monotonic()
     with open_scan(path, parse_gray_range(config.gray_range)) as scan:
-        prediction = predict_scan(scan, predictor.probabilities, threshold, config, tell, predictor.judge)
+        with unchanged(path):
+            prediction = predict_scan(scan, predictor.probabilities, threshold, config, tell, predictor.judge)
         files = write_prediction(out, scan, prediction, predictor.classes, config.probabilities)
     seconds, megapixels = time.monotonic() - started, scan.height * scan.width / 1e6
     return {

@@ -11,8 +11,8 @@ from plankton_keras.config import parse_gray_range
 from plankton_keras.ecology.abundance import MODELS, Objects, abundances
 from plankton_keras.ecology.spectra import spectra
 from plankton_keras.ecotaxa.package import write_packages
-from plankton_keras.errors import ArtefactError
-from plankton_keras.files import read_json
+from plankton_keras.errors import ArtefactError, InputError
+from plankton_keras.files import read_json, sha256
 from plankton_keras.images import pixel_mm
 from plankton_keras.measuring import AS_FOUND, Grouping, measure_scan
 from plankton_keras.packing import package_object, parents_of, process_of
@@ -168,6 +168,7 @@ def _adjusting(confusion, names):
 def _measure_scan(folder, stem, content, context, out, tell):
     """Measures a scan and writes its packages; gives what the rest needs of it."""
     sample = context.sample_of(stem)
+    _check_scan(content, stem, context.paths[stem])
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
         dpi = scan.dpi or context.dpi
         side = pixel_mm(dpi)
@@ -189,6 +190,17 @@ def _measure_scan(folder, stem, content, context, out, tell):
     ]
     shown = keep(rows, [each.alone for each in objects])
     return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping)
+
+
+def _check_scan(content, stem, path):
+    """Refuses a scan that has been replaced since it was predicted, by its digest; masks of one's own know none."""
+    known = next(entry.get("sha256") for entry in content["scans"] if entry["scan"] == stem)
+    if known and Path(path).is_file() and sha256(path) != known:
+        raise InputError(
+            f"{path} is not the scan that was predicted.",
+            f"a file with the digest {known[:12]}....",
+            "predict it again, or give the folder of the scans: --scans.",
+        )
 
 
 def _row(each):
