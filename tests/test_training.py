@@ -158,7 +158,7 @@ def test_a_damaged_backup_is_an_error_with_its_name(tmp_path):
         train(run, callbacks=[Dies(1, 1)])
     backup = training.History(run).backup(1)
     backup.write_bytes(b"no weights")
-    with pytest.raises(ArtefactError, match=f"{backup} cannot be read"):
+    with pytest.raises(ArtefactError, match=f"{backup} is damaged"):
         train(run)
 
 
