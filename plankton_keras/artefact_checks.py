@@ -98,14 +98,10 @@ def _whole_model(path):
 
 def _export(path):
     """Checks that the newest version has its files, of a format that can be read."""
-    from plankton_keras.export import METADATA, newest_version
-    from plankton_keras.inference import REEXPORT
+    from plankton_keras.export import REEXPORT, newest_version, read_metadata
 
     version = newest_version(path)
-    metadata, findings = found_by("export", read_json, version / METADATA, f"export again: {REEXPORT}.")
-    if metadata:
-        found = metadata.get("format_version")
-        findings += found_by("export", schema.check_version, found, version / METADATA, REEXPORT)[1]
+    findings = found_by("export", read_metadata, version)[1]
     for name in ("saved_model.pb", "variables/variables.index"):
         path = version / name
         if not path.is_file() or not path.stat().st_size:

@@ -185,7 +185,7 @@ def _run(path):
 
 
 def _export(version):
-    metadata = read_json(version / export.METADATA, REWRITE)
+    metadata = export.read_metadata(version)
     names = ("model", "classes", "threshold", "tile", "context", "dpi", "max_difference", "model_sha256", "created")
     return {
         "kind": "export",

@@ -3,6 +3,7 @@
 Checked against the Keras model, and written into a folder of numbered versions, as TensorFlow Serving wants it.
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import numpy as np
 
 from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.images import pixel_mm
 from plankton_keras.models import tempered
 from plankton_keras.models.encoders import save_encoder
+from plankton_keras.models.stored import load_model
 from plankton_keras.runs import now, versions
+from plankton_keras.schema import check_version
 
 METADATA = "metadata.json"
 FORMAT_VERSION = "1.0"
+REEXPORT = "plankton export RUN --out DIR"
 # More than rounding in float32 would mean that the export computes something else.
 MAX_DIFFERENCE = 1e-4
 # Side of the vignettes that are compared, in pixels.
@@ -41,7 +45,7 @@ def export_run(run, out, overwrite=False):
     import keras
     import tensorflow as tf
 
-    pixels, vignettes = _models(keras, run.open())
+    pixels, vignettes = _models(run.open())
     version = next_version(out, overwrite)
     folder = Path(out) / f".partial-{version}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,9 +90,7 @@ def export_encoder(run, out, overwrite=False):
     Raises:
         ArtefactError: If the run is not finished, its network has no encoder, or the file is there.
     """
-    import keras
-
-    model, out = keras.saving.load_model(run.open().model, compile=False), Path(out)
+    model, out = load_model(run.open().model), Path(out)
     name = run.read_config().model
     if "encoder" not in [layer.name for layer in model.layers]:
         raise ArtefactError(
@@ -104,13 +106,13 @@ def export_encoder(run, out, overwrite=False):
     return {"out": str(out), "model": name, "megabytes": round(out.stat().st_size / 1e6, 1), "sha256": sha256(out)}
 
 
-def _models(keras, run):
+def _models(run):
     """Loads the model of pixels and that of vignettes; None for what a run has not."""
-    model = tempered(keras.saving.load_model(run.check(run.model), compile=False), run.temperature())
+    model = tempered(load_model(run.check(run.model)), run.temperature())
     if run.classifies_vignettes():
         return None, model
     judged = run.read_thresholds().get("objects")
-    return model, keras.saving.load_model(run.check(run.judge), compile=False) if judged else None
+    return model, load_model(run.check(run.judge)) if judged else None
 
 
 def next_version(out, overwrite):
@@ -150,6 +152,37 @@ def newest_version(path):
     path = Path(path)
     versions_of = [path, *(path / str(number) for number in reversed(numbers(path)))]
     return next((version for version in versions_of if (version / METADATA).is_file()), None)
+
+
+def read_metadata(version):
+    """Reads what stands beside an export.
+
+    Args:
+        version: The folder of one version.
+
+    Returns:
+        The dictionary of metadata.json.
+
+    Raises:
+        ArtefactError: If it is missing, damaged or of another major version.
+    """
+    metadata = read_json(version / METADATA, f"export again: {REEXPORT}.")
+    check_version(metadata.get("format_version"), version / METADATA, REEXPORT)
+    return metadata
+
+
+def digest_of(version):
+    """Digests what an export computes with: its graph and its variables.
+
+    Args:
+        version: The folder of one version.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    paths = [version / "saved_model.pb", *sorted((version / "variables").glob("*"))]
+    lines = (f"{sha256(path)}  {path.relative_to(version).as_posix()}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def describe(run, difference):

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
+from plankton_keras.allowed import check_graph, check_saved_model
 from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError, InputError
-from plankton_keras.export import METADATA, newest_version
-from plankton_keras.files import read_json, sha256
+from plankton_keras.export import REEXPORT, digest_of, newest_version, read_metadata
 from plankton_keras.fusion import Judge, Weights
 from plankton_keras.models import tempered
+from plankton_keras.models.stored import load_model
 from plankton_keras.predictors import Classifier, Predictor, Signature
 from plankton_keras.runs import Run
-from plankton_keras.schema import check_version
 from plankton_keras.taxa import Target
 
 # Vignettes classified at once.
 VIGNETTES = 128
-REEXPORT = "plankton export RUN --out DIR"
 
 
 def load_predictor(path):
@@ -60,9 +59,7 @@ def _open_export(path):
             "a folder with config.json and model.keras, or one with 1/saved_model.pb.",
             "give what plankton train or plankton export wrote.",
         )
-    metadata = read_json(version / METADATA, f"export again: {REEXPORT}.")
-    check_version(metadata.get("format_version"), version / METADATA, REEXPORT)
-    return version, metadata
+    return version, read_metadata(version)
 
 
 def _of_run(run):
@@ -71,7 +68,7 @@ def _of_run(run):
     import tensorflow as tf
 
     provenance, thresholds = run.read_provenance(), run.read_thresholds()
-    model = tempered(_load(run.check(run.model)), run.temperature())
+    model = tempered(load_model(run.check(run.model)), run.temperature())
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8)])
     def serve(images):
@@ -79,9 +76,9 @@ def _of_run(run):
 
     judge = None
     if thresholds.get("objects"):
-        judge = Judge(_classify_with(_load(run.check(run.judge))), Weights(**thresholds["objects"]))
+        judge = Judge(_classify_with(load_model(run.check(run.judge)), run.judge), Weights(**thresholds["objects"]))
     return Predictor(
-        probabilities=_constant(serve.get_concrete_function()),
+        probabilities=_constant(serve.get_concrete_function(), run.model),
         classes=tuple(provenance["classes"]),
         threshold=thresholds["foreground"],
         judge=judge,
@@ -95,8 +92,8 @@ def _of_run(run):
     )
 
 
-def _classify_with(model):
-    """Compiles a Keras model of vignettes."""
+def _classify_with(model, path):
+    """Compiles a Keras model of vignettes; the path is for messages."""
     import keras
     import tensorflow as tf
 
@@ -106,10 +103,10 @@ def _classify_with(model):
     def classify(image, side):
         return keras.ops.softmax(model({"image": tf.cast(image, tf.float32), "side": side}, training=False))
 
-    return _in_batches(_constant(classify.get_concrete_function()), model.output_shape[-1])
+    return _in_batches(_constant(classify.get_concrete_function(), path), model.output_shape[-1])
 
 
-def _constant(function):
+def _constant(function, path):
     """Makes constants of the variables of a concrete function: TensorFlow then computes a quarter faster.
 
     Returns:
@@ -119,7 +116,15 @@ def _constant(function):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     constant = convert_variables_to_constants_v2(function)
-    return lambda *arrays: tf.nest.flatten(constant(*map(tf.constant, arrays)))[0].numpy()
+
+    def compute(*arrays):
+        found = tf.nest.flatten(constant(*map(tf.constant, arrays)))[0].numpy()
+        # One number that is none makes the sum one; as a class it would be ground, without a word.
+        if np.isnan(found.sum()):
+            raise ArtefactError(f"{path} gives numbers that are none.", "probabilities.", "train or export it again.")
+        return found
+
+    return compute
 
 
 def _in_batches(classify, num_classes):
@@ -132,18 +137,6 @@ def _in_batches(classify, num_classes):
         return np.concatenate(found)
 
     return all_of
-
-
-def _load(path):
-    """Loads a Keras model."""
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtefactError(
-            f"{path} cannot be read: {str(error).splitlines()[0]}", "a whole Keras model.", "train again."
-        ) from error
 
 
 def load_classifier(path):
@@ -166,11 +159,11 @@ def load_classifier(path):
     run = Run(path)
     if run.config.is_file():
         known, digest = {**run.open().read_provenance(), "confusion": run.confusion()}, run.digest()
-        classify = _classify_with(tempered(_load(run.check(run.model)), run.temperature()))
+        classify = _classify_with(tempered(load_model(run.check(run.model)), run.temperature()), run.model)
     else:
         folder, known = _open_export(path)
         classify = _in_batches(_signature(_loaded(folder), folder, "serving_default"), len(known["classes"]))
-        digest = sha256(folder / "saved_model.pb")
+        digest = digest_of(folder)
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
@@ -206,6 +199,7 @@ def _loaded(folder):
     """Loads a SavedModel with nothing but TensorFlow. It loses its variables with the last reference to it."""
     import tensorflow as tf
 
+    check_saved_model(folder)
     try:
         return tf.saved_model.load(str(folder))
     except (OSError, ValueError) as error:
@@ -263,7 +257,9 @@ def _damaged(folder, error):
 def _signature(loaded, folder, name):
     """Makes a function of arrays to probabilities out of a signature."""
     try:
-        return _constant(loaded.signatures[name])
+        function = loaded.signatures[name]
+        check_graph(function.graph.as_graph_def(), folder)
+        return _constant(function, folder)
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(folder, error) from error
 
@@ -286,7 +282,7 @@ def _predictor(folder, metadata, functions):
         classes=tuple(metadata["classes"]),
         threshold=metadata["threshold"],
         judge=judge,
-        digest=sha256(folder / "saved_model.pb"),
+        digest=digest_of(folder),
         source=str(folder),
         target=Target.from_json(metadata["target"]),
         training_scans=metadata["training_scans"],

@@ -17,6 +17,7 @@ from plankton_keras.data.vignette_records import read_vignettes
 from plankton_keras.files import whole_file, write_json
 from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
 from plankton_keras.models import classifier, tempered
+from plankton_keras.models.stored import load_model
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
 from plankton_keras.shift import confidence
@@ -49,7 +50,7 @@ def complete(run, records, manifest, config):
         network alone; and, where they help, `objects`, the `fusion.Weights`. The file also has
         `curves.threshold_curves`, and `shift.confidence` of each scan.
     """
-    model = keras.saving.load_model(run.model, compile=False)
+    model = load_model(run.model)
     judge_model = None
     if not config.pixels_only and manifest.count("train", schema.VIGNETTES):
         judge_model = fit_classifier(read_vignettes(records, manifest, "train"), len(manifest.classes), config.weights)
@@ -162,7 +163,7 @@ def calibrate(run, records, manifest):
         `classes` in order and their `counts`, numbers of vignettes, rows true, columns predicted.
     """
     images, sides, labels = read_vignettes(records, manifest, "val")
-    model = keras.saving.load_model(run.model, compile=False)
+    model = load_model(run.model)
     logits = model.predict({"image": images, "side": sides}, batch_size=BATCH, verbose=0)
     count = len(manifest.classes)
     counts = np.bincount(count * labels + logits.argmax(axis=1), minlength=count**2).reshape(count, count)

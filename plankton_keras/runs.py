@@ -10,6 +10,7 @@ from plankton_keras import __version__
 from plankton_keras.config import ENCODERS, TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, sha256
+from plankton_keras.schema import check_version
 
 PACKAGES = (
     "tensorflow",
@@ -23,6 +24,7 @@ PACKAGES = (
     "scikit-image",
     "click",
 )
+FORMAT_VERSION = "1.0"
 RETRAIN = "train again: plankton train RECORDS --out RUN."
 
 
@@ -105,7 +107,13 @@ class Run:
         return self
 
     def read_config(self):
-        """Reads the settings of the training."""
+        """Reads the settings of the training.
+
+        Raises:
+            ArtefactError: If the run is of another major version: its settings would not be ours.
+        """
+        if self.provenance.is_file():
+            self.read_provenance()
         return TrainConfig.from_json(read_json(self.config, RETRAIN), source=str(self.config))
 
     def classifies_vignettes(self):
@@ -113,8 +121,15 @@ class Run:
         return self.read_config().model in ENCODERS
 
     def read_provenance(self):
-        """Reads the provenance; it also holds the classes and the record settings."""
-        return read_json(self.provenance, RETRAIN)
+        """Reads the provenance; it also holds the classes and the record settings.
+
+        Raises:
+            ArtefactError: If it is missing, damaged or of another major version.
+        """
+        found = read_json(self.provenance, RETRAIN)
+        # The first runs say no version; they are 1.0 as well.
+        check_version(found.get("format_version", FORMAT_VERSION), self.provenance, "plankton train RECORDS --out RUN")
+        return found
 
     def read_thresholds(self):
         """Reads the thresholds: `foreground` and, where the run has a judge, `objects`, the weights of its word."""

@@ -16,6 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "plankton_keras",
     "errors",
+    "allowed",
     "files",
     "tidy",
     "threads",
@@ -67,6 +68,7 @@ ORDER = (
     "data.vignette_dataset",
     "models.blocks",
     "models.unet",
+    "models.stored",
     "models.encoders",
     "models.encoder_unet",
     "models.classifier",
@@ -179,7 +181,7 @@ ORDER = (
     "cli",
     "__main__",
 )
-TENSORFLOW_ROOMS = ("data.", "tensorboard", "devices", "inference", "export", "cli.output")
+TENSORFLOW_ROOMS = ("allowed", "data.", "tensorboard", "devices", "inference", "export", "cli.output")
 HEAVY = ("tensorflow", "keras", "keras_cv", "jax", "cv2", "sklearn", "skimage", "matplotlib", "numpy")
 
 

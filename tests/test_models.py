@@ -13,6 +13,7 @@ from plankton_keras.errors import SettingError
 from plankton_keras.losses import SegmentationLoss
 from plankton_keras.models import build_model
 from plankton_keras.models.encoder_unet import encoder_unet
+from plankton_keras.models.stored import load_model
 from plankton_keras.models.unet import unet
 
 CONFIGS = {
@@ -73,7 +74,7 @@ def test_the_body_is_in_half_precision_and_the_logits_in_float32_under_a_mixed_p
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_saved_model_gives_the_same_output(models, name, tmp_path):
     models[name].save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
     batch = images(128, 64)
     np.testing.assert_array_equal(answer(again, batch), answer(models[name], batch))
 

@@ -178,10 +178,11 @@ def _provenance(records, manifest, precision, start):
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import training_digests
     from plankton_keras.files import sha256
-    from plankton_keras.runs import now, versions
+    from plankton_keras.runs import FORMAT_VERSION, now, versions
 
     dpis = {source.dpi for source in manifest.sources}
     return {
+        "format_version": FORMAT_VERSION,
         "created": now(),
         "command": ["plankton", *sys.argv[1:]],
         "versions": versions(),

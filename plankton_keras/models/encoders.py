@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from plankton_keras.errors import SettingError
+from plankton_keras.errors import ArtefactError, SettingError
+from plankton_keras.models.stored import load_model
 
 log = logging.getLogger(__name__)
 
@@ -168,8 +169,8 @@ def _from_npz(model, name, path):
 def _from_run(model, name, folder):
     """Takes the encoder of a run."""
     try:
-        arrays = keras.saving.load_model(folder / "model.keras", compile=False).get_layer("encoder").get_weights()
-    except (OSError, ValueError, KeyError) as error:
+        arrays = load_model(folder / "model.keras").get_layer("encoder").get_weights()
+    except (ArtefactError, ValueError) as error:
         raise SettingError(
             f"--weights {folder} has no encoder: {_first_line(error)}", f"a run of {name} or {name}_unet.", _fix(name)
         ) from error
