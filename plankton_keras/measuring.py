@@ -15,6 +15,7 @@ from plankton_keras.measures.zooprocess import measure
 from plankton_keras.objects import components
 from plankton_keras.separating import separate
 from plankton_keras.threads import in_order
+from plankton_keras.tidy import unguarded
 from plankton_keras.tiles import Window
 
 
@@ -190,10 +191,11 @@ def read_objects(folder, stem):
         with open(path, newline="", encoding="utf-8") as file:
             numbers = ("label", "x_px", "y_px", "width_px", "height_px", "area_px")
             return [
-                {**row, "score": float(row["score"]), **{name: int(row[name]) for name in numbers}}
+                {**row, "class": unguarded(row["class"]), "score": float(row["score"])}
+                | {name: int(row[name]) for name in numbers}
                 for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtefactError(
             f"{path} is no object table: {error}.", "what plankton predict wrote.", "run plankton predict again."
         ) from None

@@ -24,6 +24,7 @@ from plankton_keras.scans import read_padded
 from plankton_keras.shift import look
 from plankton_keras.taxa import color_of
 from plankton_keras.threads import ahead, in_order
+from plankton_keras.tidy import guarded
 from plankton_keras.tiles import Window, fitting, tile_rows
 
 OVERLAY_SIDE = 4096
@@ -263,11 +264,11 @@ def write_picture(path, pixels, how):
 
 
 def _write_table(path, rows):
-    """Writes the object table."""
+    """Writes the object table, `tidy.guarded`."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(OBJECT_COLUMNS)
-        writer.writerows(rows)
+        writer.writerows(map(guarded, row) for row in rows)
 
 
 def object_rows(objects, class_names):

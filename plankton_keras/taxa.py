@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plankton_keras.errors import InputError, did_you_mean
+from plankton_keras.tidy import unguarded
 
 MAX_ID = 65535
 # Categorical colours that most colour-blind people tell apart (Okabe and Ito 2008), after a gray for class 0.
@@ -112,7 +113,7 @@ def _read_rows(path, columns, what):
         )
     rows, seen = [], {}
     for values in reader:
-        row = {name: (values[name] or "").strip() for name in columns} | {"line": reader.line_num}
+        row = {name: unguarded((values[name] or "").strip()) for name in columns} | {"line": reader.line_num}
         row["id"] = _id(row, path, seen)
         rows.append(row)
     return rows

@@ -14,7 +14,7 @@ from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.prediction import write_picture
 from plankton_keras.serve.claims import read_claim
 from plankton_keras.serve.working import MEASURES
-from plankton_keras.tidy import write_csv
+from plankton_keras.tidy import guarded, write_csv
 
 EXPORTED = "exported"
 # What each file is, by its end; the first that fits.
@@ -127,7 +127,7 @@ def _write_training(path, result, shapes):
     for shape in shapes.values():
         mask[shape.window.slices][shape.mask] = ids[shape.taxon]
     table = io.StringIO()
-    rows = [(index, name, int(living[name])) for name, index in ids.items()]
+    rows = [(index, guarded(name), int(living[name])) for name, index in ids.items()]
     csv.writer(table, lineterminator="\n").writerows([("id", "name", "living"), *rows])
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         archive.write(result.task.scan, f"{stem}_scan{read_claim(result.task.scan).suffix}")

@@ -13,6 +13,7 @@ import numpy as np
 from plankton_keras.files import whole_file
 from plankton_keras.measuring import own_pixels, read_objects, window_of
 from plankton_keras.naming import BEST
+from plankton_keras.tidy import unguarded
 from plankton_keras.tiles import Window
 
 # How far an outline may be off, in pixels.
@@ -150,19 +151,20 @@ def write_shapes(path, prediction, stem, mask, table):
 
 def _of_table(row):
     """Reads what a row of objects.csv says beside the pixels."""
+    taxon = unguarded(row["taxon"])
     likeliest = [
-        {"name": row[f"taxon_{rank}"], "probability": float(row[f"probability_{rank}"])}
+        {"name": unguarded(row[f"taxon_{rank}"]), "probability": float(row[f"probability_{rank}"])}
         for rank in range(1, BEST + 1)
         if row.get(f"taxon_{rank}")
     ]
     ranked = {f"{name}_{rank}" for name in ("taxon", "probability") for rank in range(1, BEST + 1)}
     return {
-        "taxon": row["taxon"],
+        "taxon": taxon,
         "score": float(row["score"]),
         "cut": row["cut_by_edge"] == "True",
         "multiple": row["multiple"] == "True",
         "measures": {name: _value(text) for name, text in row.items() if name not in ranked.union(KNOWN)},
-        "likeliest": likeliest or [{"name": row["taxon"], "probability": float(row["score"])}],
+        "likeliest": likeliest or [{"name": taxon, "probability": float(row["score"])}],
     }
 
 
