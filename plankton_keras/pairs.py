@@ -9,6 +9,8 @@ from plankton_keras.schema import SPLITS
 
 MASK_SUFFIXES = (".png.ppm", ".ppm", ".pgm", ".png", ".tif", ".tiff", ".bmp", ".gif")
 SCAN_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg")
+# Characters that terminals obey, and what Python makes of bytes that are no UTF-8: tables and pages cannot hold them.
+UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,27 @@ def survey(folder, masks=None):
                 "check the folder; with masks elsewhere give --masks.",
             )
         )
-    return pairs, problems + _twins([pair.scan for pair in pairs])
+    paths = [path for pair in pairs for path in (pair.scan, pair.mask) if path]
+    return pairs, problems + _unwritable(paths) + _twins([pair.scan for pair in pairs])
 
 
 def _twins(paths):
     """Names scans of one stem: their results would have one name, and one could stand in two splits."""
     seen = {}
     return [_same_name(seen[stem_of(path)], path) for path in paths if seen.setdefault(stem_of(path), path) != path]
+
+
+def _unwritable(paths):
+    """Names files whose own name cannot be written into a table."""
+    bad = [path for path in paths if UNWRITABLE.search(path.name)]
+    return [
+        InputError(
+            f"The name {path.name!a} has a character that cannot be written.",
+            "letters, digits and signs in UTF-8.",
+            "rename the file.",
+        )
+        for path in bad
+    ]
 
 
 def _same_name(one, other):
@@ -135,7 +151,7 @@ def find_scans(paths):
             raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
         found += files
     found = list(dict.fromkeys(found))
-    problems += _twins(found)
+    problems += _unwritable(found) + _twins(found)
     if problems:
         raise problems[0]
     return found

@@ -3,6 +3,7 @@
 The same rows give the same bytes with the same version of Matplotlib, which is only loaded where it draws.
 """
 
+import re
 from math import ceil, floor, log10, pi
 
 from plankton_keras.ecology.abundance import TOTAL
@@ -26,6 +27,8 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
 }
+# XML forbids them, even escaped.
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 FORMATS = {"png": {"dpi": 200}, "svg": {"metadata": {"Date": None}}}
 
 
@@ -144,8 +147,8 @@ def _label(name):
 
 
 def _plain(text):
-    """Keeps Matplotlib from reading a formula between two dollars."""
-    return text.replace("$", r"\$")
+    """Keeps Matplotlib from reading a formula between two dollars, and from writing what no SVG can hold."""
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text).replace("$", r"\$")
 
 
 def _style():

@@ -110,3 +110,24 @@ def test_a_file_is_no_folder_of_pairs(tmp_path):
     touch(tmp_path, "a_scan.png")
     with pytest.raises(InputError, match="is a file"):
         find_pairs(tmp_path / "a_scan.png")
+
+
+@pytest.mark.parametrize("stem", ["a\nb", "a\x1b[31m", "caf\udce9", "a\x7f", "tab\t"])
+def test_names_that_no_table_can_hold_are_refused(tmp_path, stem):
+    write_scan = tmp_path / f"{stem}_scan.png"
+    write_scan.touch()
+    expected = (
+        f"The name {write_scan.name!a} has a character that cannot be written.\n"
+        "Expected: letters, digits and signs in UTF-8.\nFix: rename the file."
+    )
+    for find in (find_pairs, lambda folder: find_scans([folder]), lambda folder: find_scans([write_scan])):
+        with pytest.raises(InputError) as caught:
+            find(tmp_path)
+        assert str(caught.value) == expected
+        expected.encode("ascii")
+
+
+@pytest.mark.parametrize("stem", ["Été 2009", "a b", "=1", "日本", "a&b<c>"])
+def test_other_names_are_taken(tmp_path, stem):
+    (tmp_path / f"{stem}_scan.png").touch()
+    assert [pair.stem for pair in find_pairs(tmp_path)] == [stem]

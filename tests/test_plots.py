@@ -103,3 +103,10 @@ def test_without_an_object_there_is_no_plot(tmp_path):
     assert plot_spectrum(tmp_path / "a", [], [], "s") == []
     assert plot_abundance(tmp_path / "a", list(abundance())[-1:], "s") == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a-->b<script>&\"'", "bell\a\0", "\x1b[31mred", "\udce9t\udce9", "\ufffe", "a\tb\nc"])
+def test_whatever_a_name_has_the_svg_stays_well_formed(tmp_path, name):
+    path = plot_abundance(tmp_path / "a", list(abundance((name, "B"))), name)[1]
+    assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert "<script" not in texts(path)
