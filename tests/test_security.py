@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import csv
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from drawn_packages import cells_of, drawn_package, drawn_parents, files_of, table_of, write_files
 
+from plankton_keras.ecotaxa import tables
 from plankton_keras.ecotaxa.labels import find_labelled
 from plankton_keras.ecotaxa.lint import lint
 from plankton_keras.ecotaxa.package import PackageObject, write_packages
@@ -28,13 +30,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "plankton_keras"
 CLASSES = ("non-living", "=HYPERLINK(A1)", "-5", "@SUM(1)")
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
-def test_nothing_is_ever_unpacked_onto_the_disk(path):
+def test_nothing_is_ever_unpacked_onto_the_disk():
     called = {
         node.func.attr
+        for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
+    assert "namelist" in called
     assert called & {"extract", "extractall", "unpack_archive"} == set()
 
 
@@ -62,6 +65,52 @@ def test_a_package_whose_members_leave_it_writes_nothing(tmp_path, escape):
             assert isinstance(each.path, zipfile.Path)
     assert sorted(tmp_path.rglob("*")) == sorted([*before, package])
     assert not list(Path("/tmp").glob("escaped*"))
+
+
+def test_a_picture_that_unpacks_to_more_than_a_picture_has_is_not_read(tmp_path, monkeypatch):
+    """A .zip of a few kilobytes can unpack to gigabytes."""
+    (path,) = drawn_package(tmp_path / "package", scans=1)
+    (table,) = (name for name in files_of(path) if name.endswith(".tsv"))
+    picture = next(name for name in files_of(path) if name.endswith(".png"))
+    size = len(files_of(path)[picture])
+    monkeypatch.setattr(tables, "MOST_BYTES", size - 1)
+    with pytest.raises(InputError) as caught:
+        tables.Package(path).at(picture)
+    assert str(caught.value) == (
+        f"{path}: {picture} unpacks to {size} bytes.\nExpected: at most {size - 1}.\nFix: remove it from the package."
+    )
+    # Tables are read row by row, whatever their size.
+    monkeypatch.setattr(tables, "MOST_BYTES", 1)
+    assert len(list(tables.Package(path).rows(table))) == 6
+
+
+TEMPLATES = sorted((PACKAGE / "templates").glob("*.j2"))
+SCRIPTS = sorted((PACKAGE / "serve" / "page").glob("*.js"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_lets_a_text_through_unescaped(path):
+    assert not re.search(r"\|\s*safe|autoescape false|Markup", path.read_text())
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_of_the_page_parses_a_text_as_html(path):
+    parsed = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|\beval\(|new Function|createContextualFragment"
+    )
+    assert not re.search(parsed, path.read_text())
+
+
+def test_every_page_is_escaped():
+    made = [
+        node
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("Environment", "Template")
+    ]
+    assert len(made) == 2
+    for node in made:
+        assert {word.arg: getattr(word.value, "value", None) for word in node.keywords}["autoescape"] is True
 
 
 def test_a_zip_that_is_uploaded_is_no_scan(tmp_path):

@@ -8,11 +8,14 @@ import zipfile
 from functools import cached_property
 from pathlib import Path
 
-from plankton_keras.ecotaxa.rules import NUMBER, TABLE_NAME, TEXT
+from plankton_keras.ecotaxa.rules import MAX_SIDE, NUMBER, TABLE_NAME, TEXT
 from plankton_keras.errors import InputError
 
 # What readers of a damaged member raise beside BadZipFile.
 DAMAGED = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, csv.Error)
+
+# A picture as large as EcoTaxa takes has not more, even uncompressed; a small .zip can claim to hold any number.
+MOST_BYTES = MAX_SIDE**2
 
 
 class Package:
@@ -44,13 +47,24 @@ class Package:
         found = (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
         return dict.fromkeys(sorted(found))
 
-    @property
+    @cached_property
     def tables(self):
         """Names of the tables that EcoTaxa reads, sorted."""
         return [name for name in self.names if TABLE_NAME.fullmatch(posixpath.basename(name))]
 
     def at(self, name):
-        """Gives a file as a `pathlib.Path` or `zipfile.Path`: both have `name`, `open` and `read_bytes`."""
+        """Gives a file as a `pathlib.Path` or `zipfile.Path`: both have `name`, `open` and `read_bytes`.
+
+        Raises:
+            InputError: If it is packed and so large that reading it at once, as pictures are, could fill the memory.
+        """
+        # Tables are read row by row.
+        if self._zip and name not in self.tables and self._zip.getinfo(name).file_size > MOST_BYTES:
+            raise InputError(
+                f"{self.path}: {name} unpacks to {self._zip.getinfo(name).file_size} bytes.",
+                f"at most {MOST_BYTES}.",
+                "remove it from the package.",
+            )
         return zipfile.Path(self._zip, name) if self._zip else self.path / name
 
     def picture(self, table, name):
