@@ -16,7 +16,12 @@ sys.path.insert(0, str(ROOT / "docs"))
 
 from write_help import with_help  # noqa: E402
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("*/README.md")),
+]
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
@@ -48,6 +53,19 @@ def test_the_tests_that_guards_name_exist():
     assert len(named) > 20
     lost = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()]
     assert lost == []
+
+
+def test_the_tests_that_the_table_of_what_is_repeatable_names_exist():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "train.md").read_text())
+    assert len(named) > 5
+    assert [name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()] == []
+
+
+def test_the_licence_of_every_package_is_listed():
+    page = (ROOT / "docs" / "licences.md").read_text()
+    listed = {name for row in re.findall(r"^\| .+? \| (.+) \|$", page, re.MULTILINE) for name in row.split(", ")}
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert listed - {"packages", "---"} == pinned
 
 
 def test_the_record_format_is_described_field_by_field():

@@ -12,7 +12,7 @@ from plankton_keras.cli import options, output
 @click.option("--out", type=options.FOLDER, help="Where to write.")
 @click.option("--metadata", type=options.FOLDER, help="samples.csv, or a folder of ZooProcess' *_meta.txt.")
 @click.option("--scans", type=options.FOLDER, help="Folder of the scans, if they moved.")
-@click.option("--dpi", type=click.FloatRange(min=1), help="Resolution of scans that do not say theirs.")
+@click.option("--dpi", type=options.DPI, help="Resolution of scans that do not say theirs.")
 @click.option("--legacy", is_flag=True, help="Measures as ZooProcess 8 writes them: rounded, with its errors.")
 @click.option(
     "--join",
@@ -25,7 +25,7 @@ from plankton_keras.cli import options, output
 @click.option("--classifier", type=options.FOLDER, help="Run of vignettes, or its export, that names the objects.")
 @click.option(
     "--confidence",
-    type=click.FloatRange(0, 1),
+    type=options.Number(0, 1),
     default=0.0,
     show_default=True,
     help="Objects that the classifier is less sure of are unclassified.",

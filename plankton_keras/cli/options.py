@@ -2,12 +2,28 @@
 
 import dataclasses
 import functools
+import math
 import types
 from pathlib import Path
 
 import click
 
 FOLDER = click.Path(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A number in a range; `nan` compares with nothing, so that click's own range lets it pass."""
+
+    def convert(self, value, param, ctx):
+        """Reads it."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
+# No scanner has more, and one that has none cannot be told.
+DPI = Number(1, 100_000)
 
 out_option = click.option("--out", type=FOLDER, required=True, help="Where to write.")
 token_option = click.option(

@@ -15,7 +15,7 @@ from plankton_keras.errors import SettingError
 @options.out_option
 @click.option("--server", metavar="URL", help="Have a service predict, which plankton serve started; no MODEL then.")
 @options.token_option
-@click.option("--dpi", type=click.FloatRange(min=1), help="With --server: resolution of scans that do not say theirs.")
+@click.option("--dpi", type=options.DPI, help="With --server: resolution of scans that do not say theirs.")
 @options.config_options(PredictConfig)
 @options.flags("workers", "scheduler", "dry_run", "overwrite", "json", "quiet")
 def predict(paths, out, server, flags, **settings):
