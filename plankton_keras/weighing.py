@@ -84,7 +84,7 @@ def best_threshold(maps):
         maps: Iterable of `(probability, truth)`: uint8 with 255 for 1, and uint8 class indices.
 
     Returns:
-        `(f1, threshold)`, both 0..1; of equal ones the lowest.
+        `(f1, threshold)`, both 0..1; of equal ones the lowest, and a half where none finds anything that is there.
 
     Example:
 
@@ -93,7 +93,8 @@ def best_threshold(maps):
     """
     (f1,) = _f1_of_cuts(((*both, np.zeros_like(both[0])) for both in maps), levels=1)
     best = int(f1[1:].argmax()) + 1
-    return float(f1[best]), best / 255
+    # Where nothing is to be found, the lowest would have every pixel found.
+    return (float(f1[best]), best / 255) if f1[best] > 0 else (0.0, 0.5)
 
 
 def best_edge(maps):

@@ -25,6 +25,7 @@ from plankton_keras.measuring import measure_scan, read_objects
 from plankton_keras.models import build_model
 from plankton_keras.prediction import predict_scan, write_prediction
 from plankton_keras.scans import ArrayScan, open_scan
+from plankton_keras.weighing import best_threshold
 
 SIZE = 130, 170
 # Height and width of scans that hold nothing unusual but their shape; a patch has 64 pixels.
@@ -160,6 +161,13 @@ def test_one_step_of_training_keeps_numbers():
             found = model.train_on_batch(images, masks, return_dict=True)
             assert all(math.isfinite(float(value)) for value in found.values()), (images.mean(), masks.sum(), found)
             assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("probability", [0, 10, 255])
+def test_where_validation_has_nothing_to_find_the_threshold_is_a_half(probability):
+    """The lowest of equally bad ones would have every pixel found."""
+    maps = [(np.full((4, 5), probability, np.uint8), np.zeros((4, 5), np.uint8))]
+    assert best_threshold(maps) == (0, 0.5)
 
 
 def test_a_network_that_gives_no_numbers_is_an_error(tmp_path):
