@@ -419,6 +419,9 @@ def test_jobs_are_cancelled_and_deleted_and_folders_opened(browser, service):
         page.click("#confirm [value=yes]")
         page.wait_for_selector(".state.cancelled")
         assert service.jobs[running]["state"] == "cancelled"
+        # Only what has a scan to look at is a link.
+        links = {name.text_content(): name.get_attribute("href") for name in page.locator(".job .name").all()}
+        assert links == {"running": None, "old": f"#/scan/{done}"}
         page.click("[aria-label='Delete old']")
         page.click("#confirm [value=no]")
         assert done in service.jobs

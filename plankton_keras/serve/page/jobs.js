@@ -6,6 +6,8 @@ import { attempt, confirmed } from "./notices.js";
 import { Upload } from "./upload.js";
 
 export const FINAL = ["done", "failed", "cancelled"];
+// In these states there is no scan to open.
+const SCANLESS = ["uploading", "failed", "cancelled"];
 const WORDS = {
   uploading: "uploading",
   waiting: "waiting",
@@ -248,7 +250,7 @@ class JobRow {
     const said = this.job?.state;
     this.job = job;
     this.name.textContent = job.scan;
-    if (job.state === "uploading") this.name.removeAttribute("href");
+    if (SCANLESS.includes(job.state)) this.name.removeAttribute("href");
     else this.name.href = `#/scan/${encodeURIComponent(job.id)}`;
     this.state.textContent = WORDS[job.state] ?? job.state;
     this.state.className = `state ${job.state}`;

@@ -41,7 +41,7 @@ async function route() {
 }
 
 function about(service) {
-  const parts = [`Model ${service.model}`, service.version !== undefined && `version ${service.version}`, service.model_sha256 && `SHA-256 ${service.model_sha256.slice(0, 12)}…`];
+  const parts = [`Model ${service.model}`, service.version !== undefined && `version ${service.version}`, service.model_sha256 && `SHA-256 ${service.model_sha256.slice(0, 12)}`];
   document.getElementById("about").textContent = `${parts.filter(Boolean).join(", ")}. ${service.classifier ? "A classifier names the objects." : "The classes are those of the segmentation."}`;
 }
 
