@@ -171,18 +171,30 @@ def read_metadata(version):
     return metadata
 
 
-def digest_of(version):
-    """Digests what an export computes with: its graph and its variables.
+def version_digest(folder):
+    """Digests what a version computes with: the graph, and the variables, which stand in files of their own.
 
     Args:
-        version: The folder of one version.
+        folder: The folder of the version.
 
     Returns:
-        64 hexadecimal digits.
+        64 hexadecimal digits, those of `sha256sum saved_model.pb variables/* | sha256sum` in the folder.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "saved_model.pb").write_bytes(b"graph")
+    >>> (folder / "variables").mkdir()
+    >>> before = version_digest(folder)
+    >>> _ = (folder / "variables" / "variables.index").write_bytes(b"weights")
+    >>> len(before), version_digest(folder) == before
+    (64, False)
     """
-    paths = [version / "saved_model.pb", *sorted((version / "variables").glob("*"))]
-    lines = (f"{sha256(path)}  {path.relative_to(version).as_posix()}\n" for path in paths)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    folder = Path(folder)
+    paths = [folder / "saved_model.pb", *sorted(folder.glob("variables/*"))]
+    listed = "".join(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def describe(run, difference):

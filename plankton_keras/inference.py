@@ -7,7 +7,7 @@ import numpy as np
 from plankton_keras.allowed import check_graph, check_saved_model
 from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError, InputError
-from plankton_keras.export import REEXPORT, digest_of, newest_version, read_metadata
+from plankton_keras.export import REEXPORT, newest_version, read_metadata, version_digest
 from plankton_keras.fusion import Judge, Weights
 from plankton_keras.models import tempered
 from plankton_keras.models.stored import load_model
@@ -163,7 +163,7 @@ def load_classifier(path):
     else:
         folder, known = _open_export(path)
         classify = _in_batches(_signature(_loaded(folder), folder, "serving_default"), len(known["classes"]))
-        digest = digest_of(folder)
+        digest = version_digest(folder)
     return Classifier(
         classify=classify,
         classes=tuple(known["classes"]),
@@ -282,7 +282,7 @@ def _predictor(folder, metadata, functions):
         classes=tuple(metadata["classes"]),
         threshold=metadata["threshold"],
         judge=judge,
-        digest=digest_of(folder),
+        digest=version_digest(folder),
         source=str(folder),
         target=Target.from_json(metadata["target"]),
         training_scans=metadata["training_scans"],

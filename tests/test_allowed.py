@@ -14,7 +14,7 @@ from untrained import untrained_run
 from plankton_keras.allowed import PARTS, check_model, check_saved_model, parts_of
 from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError, SettingError
-from plankton_keras.export import digest_of, export_encoder, export_run
+from plankton_keras.export import export_encoder, export_run, version_digest
 from plankton_keras.files import write_json
 from plankton_keras.inference import load_predictor
 from plankton_keras.journal import Journal
@@ -185,10 +185,10 @@ def test_the_digest_of_an_export_changes_with_its_weights(export, tmp_path):
     """Predictions of other weights are those of another model, and are not mixed."""
     check_saved_model(export)
     predictor = load_predictor(export)
-    assert predictor.digest == digest_of(export)
+    assert predictor.digest == version_digest(export)
     Journal.of(tmp_path, predictor, PredictConfig()).write("done")
     (variables,) = (export / "variables").glob("*.data-*")
     variables.write_bytes(variables.read_bytes()[:-8] + bytes(8))
-    assert digest_of(export) != predictor.digest
+    assert version_digest(export) != predictor.digest
     with pytest.raises(ArtefactError, match="holds predictions of another model"):
-        Journal.of(tmp_path, replace(predictor, digest=digest_of(export)), PredictConfig())
+        Journal.of(tmp_path, replace(predictor, digest=version_digest(export)), PredictConfig())

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from untrained import untrained_run
 from plankton_keras import export as export_module
 from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.export import export_encoder, export_run, next_version
+from plankton_keras.export import export_encoder, export_run, next_version, version_digest
 from plankton_keras.files import sha256, write_json
 from plankton_keras.inference import is_model, load_classifier, load_predictor
 from plankton_keras.models import build_model
@@ -94,6 +95,20 @@ def test_the_metadata_tells_what_a_stranger_needs(run, exported):
     assert metadata["pixel_mm"] == pytest.approx(25.4 / 2400)
     assert metadata["model_sha256"] == run.digest()
     assert metadata["max_difference"] == exported[1]["max_difference"] <= 1e-4
+
+
+def test_the_digest_is_of_the_graph_and_the_weights(exported, tmp_path):
+    folder = exported[0] / "1"
+    copy = shutil.copytree(folder, tmp_path / "1")
+    digest = load_predictor(folder).digest
+    assert load_predictor(copy).digest == digest
+    done = subprocess.run(
+        "sha256sum saved_model.pb variables/* | sha256sum", shell=True, cwd=folder, capture_output=True, check=True
+    )
+    assert digest == done.stdout.decode().split()[0]
+    weights = copy / "variables" / "variables.data-00000-of-00001"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert version_digest(copy) != digest
 
 
 def test_it_loads_where_there_is_only_tensorflow_and_takes_bytes_too(exported, tmp_path):
