@@ -18,9 +18,11 @@ from plankton_keras.images import pixel_mm
 from plankton_keras.journal import Journal
 from plankton_keras.predicting import predict_with
 from plankton_keras.serve import results
+from plankton_keras.serve.corrections import Log
 from plankton_keras.serve.folders import folders_of
 from plankton_keras.serve.keeping import Kept
 from plankton_keras.serve.shapes import outline_of, pack, unpack
+from plankton_keras.serve.working import CLASSES
 from plankton_keras.synthetic import draw_scan, write_netpbm
 from plankton_keras.tiles import Window
 from plankton_keras.vignette_pictures import cut_to_object
@@ -47,6 +49,55 @@ def test_objects_have_boxes_areas_and_outlines_in_pixels_of_the_scan(served):
     side = pixel_mm(2400)
     assert found["objects"][1]["esd_mm"] == pytest.approx(2 * math.sqrt(1600 / math.pi) * side)
     assert found["objects"][1]["outline"] == [[[50, 50], [50, 89], [89, 89], [89, 50]]]
+
+
+MERGE = {"revision": 0, "op": "merge", "labels": [2, 3]}
+
+
+def deletes_after(served, monkeypatch, owner, name):
+    """Deletes the job each time that a function has answered."""
+    real = getattr(owner, name)
+
+    def deleted_meanwhile(*given):
+        found = real(*given)
+        if served.jobs.store.get(served.id):
+            served.jobs.remove(served.id)
+        return found
+
+    monkeypatch.setattr(owner, name, deleted_meanwhile)
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("objects", None),
+        ("objects/2", None),
+        ("objects/2.png", None),
+        ("summary", None),
+        ("files/rg_scan_mask.png", None),
+        ("export", {}),
+        ("corrections", MERGE),
+    ],
+)
+def test_what_meets_the_deletion_of_its_job_says_that_there_is_none(served, monkeypatch, what, body):
+    deletes_after(served, monkeypatch, served.jobs, "task")
+    path = f"/v1/jobs/{served.id}/{what}"
+    answer = served.client.get(path) if body is None else served.client.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]) == (404, "There is no such job.")
+
+
+def test_so_do_objects_that_are_held_already(served, monkeypatch):
+    deletes_after(served, monkeypatch, Log, "current")
+    answer = served.client.get(f"/v1/jobs/{served.id}/objects")
+    assert (answer.status_code, answer.json()["error"]) == (404, "There is no such job.")
+    assert not served.jobs.folder(served.id).exists()
+
+
+def test_what_fails_while_its_job_is_there_is_no_missing_job(served):
+    (served.jobs.folder(served.id) / CLASSES).unlink()
+    answer = served.client.get(f"/v1/jobs/{served.id}/summary")
+    assert answer.status_code == 500
+    assert answer.json()["error"] != "There is no such job."
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import cv2
 import numpy as np
@@ -227,6 +228,30 @@ def test_a_stopped_pyramid_writes_nothing_more(service, tmp_path, monkeypatch):
     made.stop("a")
     assert future.done()
     assert list((tmp_path / "a_tiles").iterdir()) == []
+
+
+def test_tiles_of_a_scan_that_is_deleted_meanwhile_say_that_there_is_none(monkeypatch):
+    from plankton_keras.serve import refusing, tile_routes
+
+    there = {"a"}
+
+    def find(id):
+        if id not in there:
+            raise refusing.Refused(404, f"There is no job {id}.", "a job of this service.", "look at /v1/jobs.")
+
+    def stopped(id):
+        there.remove(id)
+        begun = Future()
+        begun.cancel()
+        return begun
+
+    app = fastapi.FastAPI()
+    refusing.install(app)
+    router = tile_routes.routes(find)
+    app.include_router(router)
+    monkeypatch.setattr(router.pyramids, "prepare", stopped)
+    answer = testclient.TestClient(app).get("/v1/jobs/a/tiles")
+    assert (answer.status_code, answer.json()["error"]) == (404, "There is no job a.")
 
 
 MEASURE = """

@@ -129,9 +129,21 @@ def _read(path):
     return [json.loads(line) for line in content[:whole].splitlines()]
 
 
-def _append(path, line):
-    if not path.parent.is_dir():
+def check_there(folder):
+    """Checks that the folder of a job is there, before something is written into it.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        Refused: If the job was deleted.
+    """
+    if not folder.is_dir():
         raise Refused(404, "The job was deleted.", "a job of GET /v1/jobs.", "look there.")
+
+
+def _append(path, line):
+    check_there(path.parent)
     with open(path, "ab") as file:
         file.write(json.dumps(line).encode() + b"\n")
         file.flush()

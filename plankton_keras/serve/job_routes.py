@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from plankton_keras.serve import notifying, upload_routes
 from plankton_keras.serve.exporting import export, files_of, what_of
 from plankton_keras.serve.notifying import event
-from plankton_keras.serve.refusing import Refused
+from plankton_keras.serve.refusing import Refused, looked_at_again
 from plankton_keras.serve.results import Results
 
 # Streams pass proxies unbuffered, and nothing of a job is kept by caches unless it says so.
@@ -28,9 +28,11 @@ def routes(jobs):
     """
     router, results = APIRouter(tags=["jobs"]), Results(jobs)
     router.include_router(upload_routes.routes(jobs))
-    _of_jobs(router, jobs)
-    _of_files(router, jobs, results)
-    _of_objects(router, results)
+    of_one = APIRouter(route_class=looked_at_again(jobs.get))
+    _of_jobs(of_one, jobs)
+    _of_files(of_one, jobs, results)
+    _of_objects(of_one, results)
+    router.include_router(of_one)
     _of_folders(router, jobs)
     return router
 
@@ -108,7 +110,8 @@ def _of_files(router, jobs, results):
         if path is None:
             raise Refused(404, "There is no such file.", f"a name of /v1/jobs/{id}/files.", "look there.")
         # To be saved, never shown as a page of the service.
-        return FileResponse(path, filename=name, content_disposition_type="attachment")
+        about = {"filename": name, "content_disposition_type": "attachment"}
+        return FileResponse(path, **about, stat_result=path.stat())
 
     @router.post("/v1/jobs/{id}/export")
     def exported(id: str):

@@ -2,6 +2,8 @@
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from plankton_keras.errors import InputError, PlanktonError, SettingError
@@ -41,6 +43,32 @@ def refusal(error):
     """Makes the answer to a request of a `errors.PlanktonError`."""
     status = getattr(error, "status", STATUS.get(type(error), 500))
     return JSONResponse(three_lines(error), status, getattr(error, "headers", None))
+
+
+def looked_at_again(find):
+    """Makes a class of routes for `fastapi.APIRouter`: what fails since its job was deleted meanwhile says so.
+
+    Args:
+        find: Function of an id that raises where there is no such job any more.
+
+    Returns:
+        A subclass of `fastapi.routing.APIRoute`.
+    """
+
+    class Route(APIRoute):
+        def get_route_handler(self):
+            handle = super().get_route_handler()
+
+            async def handled(request):
+                try:
+                    return await handle(request)
+                except Exception:
+                    await run_in_threadpool(find, request.path_params["id"])
+                    raise
+
+            return handled if "{id}" in self.path else handle
+
+    return Route
 
 
 def install(app):

@@ -17,7 +17,7 @@ from plankton_keras.measuring import Piece, measure_piece
 from plankton_keras.sample_flags import flags
 from plankton_keras.sample_report import MODEL
 from plankton_keras.scans import open_scan
-from plankton_keras.serve.corrections import Log, operation
+from plankton_keras.serve.corrections import Log, check_there, operation
 from plankton_keras.serve.keeping import Kept
 from plankton_keras.serve.refusing import Refused
 from plankton_keras.serve.shapes import read_shapes, shape_of
@@ -149,6 +149,8 @@ class Result:
         path = self.task.folder / OBJECTS.format(revision)
         with self._lock:
             if not path.is_file():
+                # Writing would make the folder of a deleted job anew.
+                check_there(self.task.folder)
                 for old in self.task.folder.glob(OBJECTS.format("*")):
                     old.unlink()
                 content = {"revision": revision, "classes": self._classes(shapes)}

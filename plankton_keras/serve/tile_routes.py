@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from plankton_keras.errors import InputError
 from plankton_keras.serve.pyramid import ABOUT, KeptTiles, Pyramid, build
+from plankton_keras.serve.refusing import looked_at_again
 
 # The scan of a job never changes, so neither do its tiles. `private`: they are not for shared caches.
 HEADERS = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -100,7 +101,7 @@ def routes(find):
     Returns:
         A `fastapi.APIRouter`; by its attribute `pyramids` others begin a pyramid early, or stop it.
     """
-    router, kept = APIRouter(), KeptTiles()
+    router, kept = APIRouter(route_class=looked_at_again(find)), KeptTiles()
     router.pyramids = pyramids = Pyramids(find)
 
     @router.get("/v1/jobs/{id}/tiles")
