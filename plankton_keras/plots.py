@@ -132,10 +132,9 @@ def plot_abundance(stem, rows, title):
 def _draw_adjusted(axes, rows, lowest):
     """Draws adjusted numbers below the raw ones; gives their upper ends."""
     below, rows = zip(*((place - 0.25, row) for place, row in rows), strict=True)
-    highs = [row["adjusted_high"] for row in rows]
-    lows = [max(row["adjusted_low"], lowest) for row in rows]
-    axes.hlines(below, lows, highs, RED, linewidth=1, label="adjusted for confusion")
     # What is adjusted to nothing has no place on this axis.
+    lows, highs = ([max(row[f"adjusted_{end}"], lowest) for row in rows] for end in ("low", "high"))
+    axes.hlines(below, lows, highs, RED, linewidth=1, label="adjusted for confusion")
     seen = [(row["adjusted"], place) for place, row in zip(below, rows, strict=True) if row["adjusted"] >= lowest]
     if seen:
         axes.scatter(*zip(*seen, strict=True), s=16, color=RED, zorder=3)

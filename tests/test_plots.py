@@ -19,10 +19,10 @@ FIT = {"method": "least squares", "slope": -1.0, "low": -1.2, "high": -0.8, "int
 SECOND = {**FIT, "method": "maximum likelihood", "slope": -9.0}
 
 
-def abundance(names=("Copepoda", "Salpida"), expected=None, adjusted=None):
+def abundance(names=("Copepoda", "Salpida"), expected=None, adjusted=None, most=60.0):
     for taxon in (*names, "all living"):
         row = {"taxon": taxon, "unit": "ind/m3", "objects": 4, "value": 2.5, "low": 0.0, "high": 5.0}
-        row |= {"expected": expected, "adjusted": adjusted, "adjusted_low": 0.0, "adjusted_high": 60.0}
+        row |= {"expected": expected, "adjusted": adjusted, "adjusted_low": 0.0, "adjusted_high": most}
         yield row
         yield row | {"unit": "ind/m2", "value": 250.0}
     yield {"taxon": "absent", "unit": "ind/m3", "objects": 0, "value": 0.0, "low": 0.0, "high": 1.0, "expected": None}
@@ -35,6 +35,7 @@ PLOTS = {
     "probabilities": lambda stem: plot_abundance(stem, list(abundance(expected=2.0)), "s: abundance"),
     "adjusted": lambda stem: plot_abundance(stem, list(abundance(expected=2.0, adjusted=1.5)), "s: abundance"),
     "to nothing": lambda stem: plot_abundance(stem, list(abundance(adjusted=0.0)), "s: abundance"),
+    "surely to nothing": lambda stem: plot_abundance(stem, list(abundance(adjusted=0.0, most=0.0)), "s: abundance"),
 }
 
 
