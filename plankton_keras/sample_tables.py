@@ -154,7 +154,7 @@ def build(source, problems, cells, stems, fix):
         for name, text in texts.items():
             try:
                 values[name] = COLUMNS[name].value(name, text)
-                if not text and COLUMNS[name].required and name != "volume_m3":
+                if values[name] in (None, "") and COLUMNS[name].required and name != "volume_m3":
                     problems.append(f"{place}, {name}: there is no value.")
             except ValueError as error:
                 problems.append(f"{place}, {name}: {error}.")

@@ -129,6 +129,13 @@ def test_nine_degrees_west_is_a_place(tmp_path):
     assert (samples[0].latitude, samples[0].longitude) == (-9, -9)
 
 
+@pytest.mark.parametrize("missing", ["nan", "NA"])
+def test_what_stands_for_no_value_is_no_value_of_a_required_column(tmp_path, missing):
+    assert problems(tmp_path, HEADER + f"a,s,d1,{missing},{missing},,,,0,50\n") == [
+        "row 2, sub_part: there is no value."
+    ]
+
+
 def test_times_are_checked(tmp_path):
     text = "scan,sample,sub_part,volume_m3,time\na,s,4,100,8h28\n"
     assert problems(tmp_path, text) == ["row 2, time: '8h28' is no time such as 08:28."]
