@@ -119,9 +119,9 @@ def _degrees(name, text):
     """
     try:
         value = Decimal(text)
-    except InvalidOperation:
+        whole = int(value)
+    except (InvalidOperation, OverflowError, ValueError):
         raise ValueError(f"{text!r} is no number") from None
-    whole = int(value)
     minutes = (value - whole) * 100
     if abs(minutes) >= 60:
         raise ValueError(f"{text} has {abs(minutes).normalize():f} minutes; degrees.minutes have less than 60")

@@ -136,3 +136,10 @@ def test_a_folder_without_metadata_is_said(tmp_path):
         "Expected: the metadata that ZooProcess writes beside raw scans.\n"
         "Fix: name the folder that holds them, or a samples.csv."
     )
+
+
+@pytest.mark.parametrize("text", ["inf", "-nan", "north"])
+def test_a_position_that_is_no_number_is_named(tmp_path, text):
+    write(tmp_path, Latitude=text)
+    with pytest.raises(InputError, match=rf"cruise_st12_d1_1_meta\.txt, latitude: '{text}' is no number\."):
+        read_metadata(tmp_path)
