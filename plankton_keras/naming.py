@@ -47,14 +47,15 @@ def name_objects(classifier, vignettes, confidence=0.0):
 
     Args:
         classifier: An `predictors.Classifier`.
-        vignettes: List of uint8 `(height, width)`, objects alone with the ground at 255.
+        vignettes: List of uint8 `(height, width)`, objects alone with the ground at 255; none gives the names alone.
         confidence: Objects whose likeliest class has a lower probability, 0..1, are `unclassified`.
 
     Returns:
         `Named`.
     """
-    images = np.stack([squared(each, classifier.size) for each in vignettes])[..., None]
-    sides = np.array([[max(each.shape)] for each in vignettes], np.float32)
+    size = classifier.size
+    images = np.array([squared(each, size) for each in vignettes], np.uint8).reshape(-1, size, size, 1)
+    sides = np.array([max(each.shape) for each in vignettes], np.float32)[:, None]
     chances = np.asarray(classifier.classify(images, sides), np.float64)
     chances = np.column_stack([chances / chances.sum(axis=1, keepdims=True), np.zeros(len(chances))])
     taxa = chances.argmax(axis=1)

@@ -145,7 +145,7 @@ def _tables(measured, content, context):
     if unsized:
         notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
     tables = {OBJECTS: rows} if rows else {}
-    counted = [(scan.rows, scan.named) for scan in measured if scan.rows and scan.sample and scan.sample.volume_m3]
+    counted = [(scan.rows, scan.named) for scan in measured if scan.sample and scan.sample.volume_m3]
     if counted:
         samples = [each for each in context.samples if each.volume_m3]
         objects = _objects(counted, content["living"])
@@ -177,7 +177,7 @@ def _measure_scan(folder, stem, content, context, out, tell):
             objects.append(each)
             if tell:
                 tell(len(objects))
-    named = context.naming([each.alone for each in objects]) if context.naming and objects else None
+    named = context.naming([each.alone for each in objects]) if context.naming else None
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
     ids, parents = parents_of(stem, sample, process_of(content, dpi, context.grouping))
@@ -221,12 +221,13 @@ def _objects(parts, living):
     if all(row.get("area_mm2") is not None for row in rows):
         # Where all of an object is brighter than the holes' limit, nothing but its outline has a volume.
         volumes = np.array([[row[column] or row[columns[0]] for column in columns] for row in rows])
+        volumes = volumes.reshape(-1, len(MODELS))
     names, alive, chances, (_, first) = tuple(living), tuple(living.values()), None, parts[0]
     if first:
         names, alive = first.names, first.living
         chances = np.concatenate([named.chances for _, named in parts])
-    taxa = np.array([names.index(row["taxon"]) for row in rows])
-    return Objects(np.array([row["scan"] for row in rows]), taxa, names, alive, volumes, chances)
+    taxa = np.array([names.index(row["taxon"]) for row in rows], np.int64)
+    return Objects(np.array([row["scan"] for row in rows], str), taxa, names, alive, volumes, chances)
 
 
 def _write(tables, out):

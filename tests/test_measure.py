@@ -107,6 +107,20 @@ def test_objects_become_tables_packages_abundance_and_spectra(predictions, tmp_p
     assert set(said["tables"]) >= {"measured objects", "abundance and biovolume", "size spectra"}
 
 
+def test_samples_in_which_nothing_was_found_have_rows_of_zeros(tmp_path):
+    folder = predict_of(tmp_path, dict.fromkeys(DRAWN, np.zeros((300, 400), np.uint8)))
+    words = ("measure", folder, "--out", tmp_path / "m", "--metadata", tmp_path / "samples.csv", "--quiet")
+    assert "0 objects of 2 scans" in run(*words).stdout
+    rows = table(tmp_path / "m" / "abundance.csv")
+    assert {row["taxon"] for row in rows} == {*NAMES[1:], "all living"}
+    assert {row["unit"] for row in rows} == {"ind/m3", "ind/m2", "mm3/m3", "mm3/m2"}
+    assert {float(row["value"]) for row in rows} == {0}
+    # Up to 3.69 animals of the part that was split most could be there.
+    highs = {float(row["high"]) for row in rows if row["unit"] == "ind/m3"}
+    assert highs == {pytest.approx(3.689 * 8 / 203.5, rel=0.01)}
+    assert "No living object was found." in (tmp_path / "m" / "report_s.html").read_text()
+
+
 def test_touching_animals_are_marked_and_measured_apart_only_where_asked(touching, tmp_path):
     words = ("measure", touching, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--quiet")
     run(*words, "--out", tmp_path / "whole")

@@ -1,6 +1,7 @@
 """naming: taxa by a fake classifier, in tables, packages and abundance."""
 
 import csv
+from functools import partial
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_taxa_go_into_tables_packages_and_abundance(predictions, tmp_path):  # n
     assert found["detritus", "ind/m3"]["living"] == "False"
     # By the probabilities: 0.9 of the worm, and a tenth of each square, of which two stand for 4 and one for 8.
     assert float(found["Chaetognatha", "ind/m3"]["expected"]) == pytest.approx((0.9 * 4 + 0.1 * 16) / 203.5)
+
+
+def test_a_scan_without_objects_has_rows_of_zeros_of_every_class(predictions, tmp_path):  # noqa: F811
+    content, out = read_predictions(predictions), tmp_path / "m"
+    for stem in ("rg1", "rg2"):
+        (predictions / f"{stem}_objects.csv").write_text("label,class,score,x_px,y_px,width_px,height_px,area_px\n")
+    out.mkdir()
+    naming = partial(name_objects, classifier(by_shape))
+    context = Context.of(content, tmp_path / "samples.csv", naming=naming, confusion=np.eye(3, dtype=int))
+    measure_predictions(predictions, content, context, out)
+    rows = table(out / "abundance.csv")
+    assert {row["taxon"] for row in rows} == {*CLASSES, "unclassified", "all living"}
+    assert {float(row[name]) for row in rows for name in ("value", "expected")} == {0}
 
 
 # Of five Chaetognatha one is called Calanoida; of detritus validation has none.
