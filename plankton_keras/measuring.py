@@ -95,13 +95,20 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, n
         keeps its label, the others have labels beyond the highest of the table. Fragments have the label of the first.
 
     Raises:
-        ArtefactError: If mask or table are missing, or do not belong together.
+        ArtefactError: If mask or table are missing, or do not belong together, or not to the scan.
     """
     rows, ground = read_objects(folder, scan.stem), LocalGround(scan)
     path = Path(folder) / f"{scan.stem}_mask.png"
     if not path.is_file():
         raise ArtefactError(f"{path} does not exist.", "the mask of each scan.", "run plankton predict again.")
     with open_image(path) as mask:
+        if (mask.height, mask.width) != (scan.height, scan.width):
+            raise ArtefactError(
+                f"{path} has {mask.width} x {mask.height} pixels, but the scan {scan.stem} has "
+                f"{scan.width} x {scan.height}.",
+                "the scan that was predicted.",
+                "give the folder where it lies as --scans, or run plankton predict again.",
+            )
 
         def measured(fragments):
             window = _around([window_of(row) for row in fragments])

@@ -96,6 +96,18 @@ def test_a_mask_that_is_missing_or_of_another_run_is_refused(predicted):
         list(measure_scan(folder, scan))
 
 
+@pytest.mark.parametrize("size", [(300, 401), (299, 400)])
+def test_a_scan_of_another_size_than_its_mask_is_refused(predicted, size):
+    folder, _ = predicted
+    with pytest.raises(ArtefactError) as caught:
+        list(measure_scan(folder, ArrayScan("rg", np.full(size, 220, np.uint8))))
+    assert str(caught.value) == (
+        f"{folder / 'rg_mask.png'} has 400 x 300 pixels, but the scan rg has {size[1]} x {size[0]}.\n"
+        "Expected: the scan that was predicted.\n"
+        "Fix: give the folder where it lies as --scans, or run plankton predict again."
+    )
+
+
 def test_a_table_that_is_none_is_refused(predicted):
     folder, scan = predicted
     (folder / "rg_objects.csv").write_text("label,class\n1,copepod\n")
