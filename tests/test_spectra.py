@@ -9,6 +9,7 @@ from scipy import integrate
 from plankton_keras.ecology.abundance import Objects
 from plankton_keras.ecology.slopes import least_squares, likeliest_slope, usable_classes
 from plankton_keras.ecology.spectra import CONVENTIONS, OCTAVES, QUARTER_OCTAVES, spectra
+from plankton_keras.errors import InputError
 from plankton_keras.measures.sizes import millimetres
 from plankton_keras.sample_tables import Fraction, Sample
 
@@ -60,8 +61,13 @@ def test_an_object_on_an_edge_belongs_to_one_class():
     assert QUARTER_OCTAVES.number([np.nextafter(edge, 0), edge]).tolist() == [143, 144]
     low, high = OCTAVES.between([27])
     assert OCTAVES.number([low[0], np.nextafter(low[0], 1), high[0]]).tolist() == [26, 27, 27]
-    with pytest.raises(ValueError, match="volumes must lie between 1e-12 and"):
-        QUARTER_OCTAVES.number([1e-13])
+    with pytest.raises(InputError) as caught:
+        QUARTER_OCTAVES.number([0.1, 1e-13])
+    assert str(caught.value) == (
+        "An object has a volume of 1e-13 mm3.\n"
+        "Expected: volumes between 1e-12 and 1.84467e+07 mm3.\n"
+        "Fix: check the resolution that the scans' files say, or --dpi."
+    )
 
 
 def test_classes_without_objects_stand_between_others_and_have_an_upper_end():

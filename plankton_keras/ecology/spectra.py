@@ -10,6 +10,7 @@ import numpy as np
 from plankton_keras.ecology.abundance import MODELS, check_samples, seed_of
 from plankton_keras.ecology.resampling import drawn_sums, ends
 from plankton_keras.ecology.slopes import least_squares, likeliest_slope, usable_classes
+from plankton_keras.errors import InputError
 from plankton_keras.intervals import TAIL
 
 
@@ -42,11 +43,16 @@ class Classes:
             int64 `(objects,)`, numbers of classes.
 
         Raises:
-            ValueError: If a volume lies in no class.
+            InputError: If a volume lies in no class: such animals there are not.
         """
         found = np.searchsorted(self.edges, volumes, "left" if self.upper else "right") - 1
-        if ((found < 0) | (found >= len(self.edges) - 1)).any():
-            raise ValueError(f"volumes must lie between {self.edges[0]:g} and {self.edges[-1]:g} mm3")
+        beyond = np.flatnonzero((found < 0) | (found >= len(self.edges) - 1))
+        if len(beyond):
+            raise InputError(
+                f"An object has a volume of {np.asarray(volumes)[beyond[0]]:g} mm3.",
+                f"volumes between {self.edges[0]:g} and {self.edges[-1]:g} mm3.",
+                "check the resolution that the scans' files say, or --dpi.",
+            )
         return found + self.first
 
     def between(self, number):
@@ -86,7 +92,7 @@ def spectra(objects, samples, seed=0):
         fewer than three classes can be used.
 
     Raises:
-        InputError: As `ecology.abundance.check_samples`.
+        InputError: As `ecology.abundance.check_samples` and `Classes.number`.
         ValueError: If there are no volumes.
     """
     if objects.volumes is None:
