@@ -79,6 +79,15 @@ def test_taxa_that_a_sample_does_not_have_get_rows_of_zeros():
     assert picked(rows, TOTAL, "biovolume", "plain")["value"] == pytest.approx(VOLUMES[0] * 4 / 203.5)
 
 
+@pytest.mark.parametrize(("trace", "known"), [(1e-6, False), (0.009, False), (0.02, True)])
+def test_a_trace_of_probability_does_not_tell_how_large_one_more_would_be(trace, known):
+    chances = np.tile([1 - trace, 0, trace], (100, 1))
+    rows = abundances(objects("a" * 100, [0] * 100, VOLUMES * 100, chances), [sample(("a", 4))])
+    assert picked(rows, "detritus")["high"] >= 3.6 * 4 / 203.5
+    assert (picked(rows, "detritus", "biovolume", "plain")["high"] is not None) == known
+    assert picked(rows, "copepod", "biovolume", "plain")["high"] > 0
+
+
 def test_a_sample_without_any_object():
     rows = abundances(objects("", [], np.zeros((0, 3)), np.zeros((0, 3))), [sample(("a", 4))])
     assert {row["value"] for row in rows} == {0}

@@ -121,7 +121,8 @@ def abundances(objects, samples, confusion=None, seed=0):
         `unit`, `value` (of the classes as named), `expected` (of the probabilities), `low` and `high` (95 %: counting,
         sub-sampling and classification), and `adjusted`, `adjusted_low`, `adjusted_high` (abundance only). None where
         nothing is known: per square metre without depths, biovolume without millimetres, `high` of the biovolume of a
-        taxon that was not seen, `adjusted` of names that are no class of the matrix.
+        taxon that was not seen (nothing bears its name, and by the probabilities there is less than one object of it),
+        `adjusted` of names that are no class of the matrix.
 
     Raises:
         InputError: As `check_samples`.
@@ -183,7 +184,9 @@ def _estimates(mine, sample, weights, seed):
     # One animal more of the sparsest fraction; as large as the largest of its taxon, weighed by how surely it is of it.
     largest = (chances[:, :, None] * values[:, None, :]).max(axis=0, initial=0)
     spare = np.concatenate([largest, largest[np.flatnonzero(mine.living)].max(axis=0, initial=0)[None]])
-    spare[spare == 0] = np.nan
+    # A trace of probability in each of many objects does not tell how large one would be.
+    seen = np.maximum(certain.sum(axis=0), chances.sum(axis=0))
+    spare[np.append(seen, seen[np.flatnonzero(mine.living)].sum()) < 1] = np.nan
     spare[:, 0] = _sparsest(sample)
     low, high = ends(_with_total(sums, mine.living), spare, seed)
     return {
