@@ -157,6 +157,11 @@ def wrong_value(column, text, is_number):
     ('date', "'26/06/2023' is no date YYYYMMDD or YYYY-MM-DD")
     >>> wrong_value("sample_bottomdepth", "99999", True)
     ('sentinel', "'99999' stands for what is unknown")
+
+    Nine degrees west or south are a place:
+
+    >>> wrong_value("object_lon", "-9", True), wrong_value("object_lat_end", "99999", True)
+    (None, ('position', "'99999' is not within 90 degrees"))
     """
     kind, wrong = "text", wrong_text
     if column.startswith(("object_lat", "object_lon")) and column in POSITIONS:
@@ -170,7 +175,9 @@ def wrong_value(column, text, is_number):
     if what := wrong(text):
         return kind, what
     is_metadata = column in POSITIONS or (is_number and column.startswith(tuple(f"{each}_" for each in PARENTS)))
-    return ("sentinel", f"{text!r} stands for what is unknown") if is_metadata and is_sentinel(text) else None
+    if not is_metadata or not is_sentinel(text) or (kind == "position" and number_of(text) == -9):
+        return None
+    return "sentinel", f"{text!r} stands for what is unknown"
 
 
 def is_sentinel(text):
