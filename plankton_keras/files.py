@@ -223,6 +223,30 @@ def _stamp(path):
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def free_name(name, taken):
+    """Numbers a name that is taken already; names that only differ in case are one on some systems.
+
+    Args:
+        name: The name that is wanted, without suffix.
+        taken: Set of names in small letters; what is given is added.
+
+    Returns:
+        The name, or one that ends with `_2`, `_3` and so on.
+
+    Example:
+
+    >>> taken = set()
+    >>> [free_name(name, taken) for name in ("a", "b", "A")]
+    ['a', 'b', 'A_2']
+    """
+    found, number = name, 1
+    while found.lower() in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found.lower())
+    return found
+
+
 def claim_folder(out, overwrite=False, resume=False):
     """Makes the folder that a command writes to, or refuses; until `release_folders` no other process gets it.
 

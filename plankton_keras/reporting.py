@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 
+from plankton_keras.files import free_name
 from plankton_keras.measuring import AS_FOUND, Grouping
 from plankton_keras.naming import Named
 from plankton_keras.plots import plot_abundance, plot_spectrum
@@ -64,7 +65,7 @@ def write_reports(folder, prediction, measured, tables, out):
         groups.setdefault(scan.name, []).append(scan)
     taxa = _taxa(prediction, measured)
     for name, scans in groups.items():
-        file = _file_name(name, taken)
+        file = free_name(re.sub(r"[^\w.-]+", "_", name), taken)
         mine = {
             table: [row for row in rows if row["sample"] == name]
             for table, rows in tables.items()
@@ -98,17 +99,6 @@ def _taxa(prediction, measured):
     if named:
         return dict(zip(named.names, map(bool, named.living), strict=True))
     return prediction["living"]
-
-
-def _file_name(name, taken):
-    """Makes a name of a file of a sample's name, that no other sample has."""
-    plain = file = re.sub(r"[^\w.-]+", "_", name)
-    number = 1
-    while file.lower() in taken:
-        number += 1
-        file = f"{plain}_{number}"
-    taken.add(file.lower())
-    return file
 
 
 def _plots(out, file, name, tables):

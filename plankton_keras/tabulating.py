@@ -120,9 +120,9 @@ def measure_predictions(folder, content, context, out, progress=None, tell=None)
         A dictionary of `scans`, `objects` (their number), `packages`, `reports` and `plots` (paths), `tables` (file by
         name) and `notes`.
     """
-    measured = []
+    measured, taken = [], set()
     for done, stem in enumerate(context.paths):
-        measured.append(_measure_scan(folder, stem, content, context, out, tell))
+        measured.append(_measure_scan(folder, stem, content, context, out, taken, tell))
         if progress:
             progress(done + 1, len(context.paths), stem)
     tables, notes = _tables(measured, content, context)
@@ -165,8 +165,8 @@ def _adjusting(confusion, names):
     return [said, f"Of {', '.join(unknown)} there was none: taken as never confused."] if unknown else [said]
 
 
-def _measure_scan(folder, stem, content, context, out, tell):
-    """Measures a scan and writes its packages; gives what the rest needs of it."""
+def _measure_scan(folder, stem, content, context, out, taken, tell):
+    """Measures a scan and writes its packages, of names not yet taken; gives what the rest needs of it."""
     sample = context.sample_of(stem)
     _check_scan(content, stem, context.paths[stem])
     with open_scan(context.paths[stem], parse_gray_range(content["settings"]["gray_range"])) as scan:
@@ -182,7 +182,7 @@ def _measure_scan(folder, stem, content, context, out, tell):
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
     ids, parents = parents_of(stem, sample, process_of(content, dpi, context.grouping))
     packed = (package_object(each, ids, sample, side) for each in objects)
-    packages = write_packages(out, stem, packed, parents)
+    packages = write_packages(out, stem, packed, parents, taken=taken)
     head = {"sample": sample.sample if sample else None}
     rows = [
         {**head, **_row(each), **(named.columns(place) if named else {}), **each.measures}

@@ -191,6 +191,17 @@ def test_the_packages_are_clean_and_reckon_the_abundance_in_ecotaxas_way(predict
     assert run("measure", "--lint", packages[0]).stdout == "0 errors, 0 warnings\n"
 
 
+def test_scans_of_which_the_same_letters_are_left_have_packages_of_their_own(tmp_path):
+    classes = np.zeros((300, 400), np.uint8)
+    classes[50:90, 50:90] = 1
+    folder = predict_of(tmp_path, {"Été": classes, "Ete": classes})
+    said = json.loads(run("measure", folder, "--out", tmp_path / "m", "--json", "--quiet").stdout)
+    assert said["packages"] == [str(tmp_path / "m" / f"ecotaxa_{name}.zip") for name in ("Ete", "Ete_2")]
+    # EcoTaxa passes over a table whose name it knows.
+    tables = [name for path in said["packages"] for name in zipfile.ZipFile(path).namelist() if name.endswith(".tsv")]
+    assert tables == ["ecotaxa_Ete_0001.tsv", "ecotaxa_Ete_2_0001.tsv"]
+
+
 def test_without_metadata_or_resolution_the_rest_is_written_and_it_says_what_is_missing(predictions, tmp_path):
     out = tmp_path / "m"
     said = run("measure", predictions, "--out", out, "--quiet").stdout

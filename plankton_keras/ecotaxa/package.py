@@ -12,7 +12,7 @@ from pathlib import Path
 from plankton_keras.ecotaxa.cells import Columns, is_missing
 from plankton_keras.ecotaxa.rules import MAX_SIDE, MAX_TABLES, PARENTS, STATUSES
 from plankton_keras.errors import InputError
-from plankton_keras.files import whole_file
+from plankton_keras.files import free_name, whole_file
 from plankton_keras.vignette_pictures import Picture, encode_picture
 
 # The least that a .zip can say, so that the same objects give the same bytes on any day.
@@ -64,7 +64,7 @@ class Limits:
     bytes: int = 400_000_000
 
 
-def write_packages(out, stem, objects, parents, limits=None, shorten=()):
+def write_packages(out, stem, objects, parents, limits=None, shorten=(), taken=None):
     """Writes `ecotaxa_STEM.zip`, and `ecotaxa_STEM_2.zip` and so on where one becomes too large; all, or none.
 
     The same objects in the same order give the same bytes. Tables are `ecotaxa_STEM_0001.tsv` and so on, counted over
@@ -79,6 +79,8 @@ def write_packages(out, stem, objects, parents, limits=None, shorten=()):
             ...}`, names without prefix; each id of an object has its entry.
         limits: A `Limits`, or None for the default.
         shorten: Names of columns whose texts are cut to 250 characters.
+        taken: Set of the names, in small letters, of what else is packed into this folder, to which the stem's is
+            added: stems of which the same letters are left are numbered. Or None.
 
     Returns:
         Paths of the files; none where there is no object.
@@ -88,7 +90,8 @@ def write_packages(out, stem, objects, parents, limits=None, shorten=()):
             samples, a picture is too large, or a value does not fit its column (`ecotaxa.cells.Columns`).
     """
     with contextlib.ExitStack() as stack:
-        writer = _Writer(Path(out), file_name(stem), limits or Limits(), Columns(shorten), stack)
+        name = free_name(file_name(stem), set() if taken is None else taken)
+        writer = _Writer(Path(out), name, limits or Limits(), Columns(shorten), stack)
         samples, names = {}, set()
         for each in objects:
             _check(each, parents, samples, names)
@@ -189,14 +192,8 @@ class _Writer:
         return self.paths
 
     def _free_name(self, name):
-        """Names a picture; names that only differ in case are one on some systems."""
-        base = f"{self.stem}_{self.table:04d}/{file_name(name)}"
-        found, count = base, 1
-        while found.lower() in self.taken:
-            count += 1
-            found = f"{base}_{count}"
-        self.taken.add(found.lower())
-        return f"{found}.png"
+        """Names a picture."""
+        return f"{free_name(f'{self.stem}_{self.table:04d}/{file_name(name)}', self.taken)}.png"
 
     def _open(self):
         part = f"_{len(self.paths) + 1}" if self.paths else ""
