@@ -31,6 +31,7 @@ class MeasuredScan:
         packages: Paths of its packages for EcoTaxa.
         vignettes: What `sample_vignettes.keep` gave.
         grouping: The `measuring.Grouping`.
+        dpi: Resolution that its millimetres are of, or None.
     """
 
     stem: str
@@ -40,6 +41,7 @@ class MeasuredScan:
     packages: list
     vignettes: list
     grouping: Grouping = AS_FOUND
+    dpi: float | None = None
 
     @property
     def name(self):
@@ -47,7 +49,7 @@ class MeasuredScan:
         return self.sample.sample if self.sample else self.stem
 
 
-def write_reports(folder, prediction, measured, tables, out):
+def write_reports(folder, prediction, measured, tables, out, lost):
     """Writes a page of each sample, or of each scan without metadata, and the plots of samples.
 
     Args:
@@ -56,6 +58,7 @@ def write_reports(folder, prediction, measured, tables, out):
         measured: List of `MeasuredScan`.
         tables: Rows of each table by its name.
         out: Where to write.
+        lost: Stems of scans that are not measured, by sample.
 
     Returns:
         The paths of the pages `report_NAME.html`, and those of the plots.
@@ -86,6 +89,7 @@ def write_reports(folder, prediction, measured, tables, out):
             mine.get(SLOPES, []),
             [each for scan in scans for each in scan.vignettes],
             _provenance(prediction, scans, written),
+            lost.get(name, ()),
         )
         write_sample_report(page, content)
         reports.append(page)

@@ -3,6 +3,7 @@
 from math import sqrt
 
 from plankton_keras.naming import UNCLASSIFIED
+from plankton_keras.samples import listed
 
 # Of fewer living objects the count itself is uncertain by a tenth or more.
 FEW = 100
@@ -12,7 +13,7 @@ MANY_UNCLASSIFIED, MANY_CUT = 0.1, 0.05
 MANY_MULTIPLES = 0.2
 
 
-def flags(sample, scans, objects, living):
+def flags(sample, scans, objects, living, lost=()):
     """Names what is doubtful.
 
     Args:
@@ -20,6 +21,7 @@ def flags(sample, scans, objects, living):
         scans: List of dictionaries: `scan`, and `unlike_training`, list of texts in what it is unlike them.
         objects: Rows of objects.csv as dictionaries.
         living: Dictionary from each taxon to whether it is living.
+        lost: Stems of the sample's scans that are not measured.
 
     Returns:
         A list of dictionaries: `text`, and `severe`, whether numbers may be wrong rather than uncertain or missing.
@@ -46,6 +48,8 @@ def flags(sample, scans, objects, living):
         for scan in scans
         if scan.get("unlike_training")
     ]
+    if lost:
+        severe.append(f"Without {listed(lost)} of this sample: all numbers are of its other scans alone.")
     return [{"severe": True, "text": text} for text in severe] + [
         {"severe": False, "text": text} for text in texts if text
     ]

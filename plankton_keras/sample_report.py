@@ -39,6 +39,7 @@ class Content:
         slopes: Rows of slopes.csv likewise.
         vignettes: List of dictionaries as of `sample_vignettes.keep`.
         provenance: Dictionary of what made all this.
+        lost: Stems of the sample's scans that are not measured.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Content:
     slopes: list = field(default_factory=list)
     vignettes: list = field(default_factory=list)
     provenance: dict = field(default_factory=dict)
+    lost: tuple = ()
 
 
 def write_sample_report(path, content):
@@ -81,7 +83,7 @@ def _view(content):
         "kind": "Scan" if content.sample is None else "Sample",
         "name": content.name,
         "facts": _facts(content),
-        "flags": flags(content.sample, content.scans, content.objects, content.taxa),
+        "flags": flags(content.sample, content.scans, content.objects, content.taxa, content.lost),
         "lead": next((row for row in abundance if row["name"] == TOTAL), None),
         "present": present,
         "absent": [row for row in abundance if row not in present],

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from plankton_keras.pairs import find_scans
 from plankton_keras.reporting import ABUNDANCE, OBJECTS, SLOPES, SPECTRA, MeasuredScan, write_reports
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.sample_vignettes import keep
+from plankton_keras.samples import listed
 from plankton_keras.scans import open_scan, stem_of
 from plankton_keras.tidy import write_csv, write_parquet
 from plankton_keras.zooprocess_metadata import read_metadata
@@ -27,6 +28,8 @@ from plankton_keras.zooprocess_metadata import read_metadata
 # Names of tables in messages, and of their files.
 FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
+
+TOO_LOW = "its abundance, biovolume and spectrum are of its other scans alone, and too low"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Context:
         naming: Function of a list of vignettes to `naming.Named`, or None: the classes of the segmentation stand.
         confusion: What `naming.known_confusion` gave, to adjust abundance by, or None.
         grouping: The `measuring.Grouping`.
+        lost: Stems of scans that have no prediction, by sample; of samples alone of which other scans have one.
         notes: What the user should know, in words.
     """
 
@@ -51,6 +55,7 @@ class Context:
     naming: Callable | None = None
     confusion: np.ndarray | None = None
     grouping: Grouping = AS_FOUND
+    lost: dict = field(default_factory=dict)
     notes: tuple = ()
 
     @classmethod
@@ -74,7 +79,13 @@ class Context:
         read = read_metadata if Path(metadata).is_dir() else read_samples
         samples, warnings = read(metadata, stems)
         known = [dataclasses.replace(each, fractions=_among(each.fractions, stems)) for each in samples]
-        return cls(paths, [each for each in known if each.fractions], **settings, notes=tuple(warnings))
+        lost = {
+            whole.sample: tuple(part.scan for part in whole.fractions if part not in each.fractions)
+            for whole, each in zip(samples, known, strict=True)
+            if 0 < len(each.fractions) < len(whole.fractions)
+        }
+        warnings += [f"The sample {name} is without {listed(scans)}: {TOO_LOW}." for name, scans in lost.items()]
+        return cls(paths, [each for each in known if each.fractions], **settings, lost=lost, notes=tuple(warnings))
 
     def sample_of(self, stem):
         """Gives the sample of a scan, or None."""
@@ -126,7 +137,7 @@ def measure_predictions(folder, content, context, out, progress=None, tell=None)
         if progress:
             progress(done + 1, len(context.paths), stem)
     tables, notes = _tables(measured, content, context)
-    reports, plots = write_reports(folder, content, measured, tables, out)
+    reports, plots = write_reports(folder, content, measured, tables, out, context.lost)
     return {
         "scans": list(context.paths),
         "objects": len(tables.get(OBJECTS, ())),
@@ -144,6 +155,9 @@ def _tables(measured, content, context):
     unsized = sorted({row["scan"] for row in rows if row.get("area_mm2") is None})
     if unsized:
         notes.append(f"No resolution of {', '.join(unsized)}: no millimetres, volumes or spectra. Give --dpi.")
+    others = [f"{scan.stem} ({scan.dpi:g} dpi)" for scan in measured if context.dpi not in (None, scan.dpi)]
+    if others:
+        notes.append(f"--dpi is not applied to files that say their resolution: {', '.join(others)}.")
     tables = {OBJECTS: rows} if rows else {}
     counted = [(scan.rows, scan.named) for scan in measured if scan.sample and scan.sample.volume_m3]
     if counted:
@@ -189,7 +203,7 @@ def _measure_scan(folder, stem, content, context, out, taken, tell):
         for place, each in enumerate(objects)
     ]
     shown = keep(rows, [each.alone for each in objects])
-    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping)
+    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping, dpi)
 
 
 def _check_scan(content, stem, path):

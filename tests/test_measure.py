@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from plankton_keras.cli import main
 from plankton_keras.ecotaxa.lint import lint
@@ -261,6 +262,35 @@ def test_scans_of_one_sample_share_a_page(predictions, tmp_path):
     assert "rg1, rg2" in page
     assert "ecotaxa_rg1.zip, ecotaxa_rg2.zip, objects.csv" in page
     assert len(list(out.glob("report_*.html"))) == 1
+
+
+def test_a_sample_of_which_a_scan_was_not_predicted_says_so(predictions, tmp_path):
+    content = json.loads((predictions / "prediction.json").read_text())
+    lost = content["scans"].pop()
+    content |= {"status": "failed", "failed": [lost]}
+    (predictions / "prediction.json").write_text(json.dumps(content))
+    rows = SAMPLES + "other,rg3,d1,4,203.5,312,419,47.846,-15.437,2023-06-26\n"
+    (tmp_path / "samples.csv").write_text(rows)
+    words = ("measure", predictions, "--out", tmp_path / "m", "--metadata", tmp_path / "samples.csv", "--dpi", 2400)
+    said = json.loads(run(*words, "--json", "--quiet").stdout)
+    # Of the other sample there is nothing at all, and no number.
+    assert said["notes"] == [
+        "There is no scan of the scans rg2, rg3.",
+        "The sample s is without the scan rg2: its abundance, biovolume and spectrum are of its other scans alone, and "
+        "too low.",
+    ]
+    page = (tmp_path / "m" / "report_s.html").read_text()
+    assert "Without the scan rg2 of this sample: all numbers are of its other scans alone." in page
+
+
+def test_the_resolution_of_a_file_goes_before_dpi_and_it_is_said(predictions, tmp_path):
+    Image.open(tmp_path / "rg2_scan.png").save(tmp_path / "rg2_scan.png", dpi=(1200, 1200))
+    said = run("measure", predictions, "--out", tmp_path / "m", "--dpi", 2400, "--quiet").stdout
+    assert "\n--dpi is not applied to files that say their resolution: rg2 (1200 dpi).\n" in said
+    areas = {row["scan"]: float(row["area_mm2"]) for row in table(tmp_path / "m" / "objects.csv")}
+    assert areas["rg2"] == pytest.approx(1600 * (25.4 / 1200) ** 2, rel=1e-4)
+    again = ("measure", predictions, "--out", tmp_path / "m", "--quiet", "--overwrite")
+    assert "--dpi is not applied" not in run(*again).stdout
 
 
 def test_scans_that_moved_are_found_in_the_folder_that_is_named(predictions, tmp_path):

@@ -270,7 +270,7 @@ def test_a_scan_without_metadata_has_its_objects_counted_by_taxon(write):
 
 def said(**others):
     what = content(**others)
-    return [each["text"] for each in flags(what.sample, what.scans, what.objects, what.taxa)]
+    return [each["text"] for each in flags(what.sample, what.scans, what.objects, what.taxa, what.lost)]
 
 
 def test_a_sample_without_faults_has_no_flags(write):
@@ -284,6 +284,10 @@ def test_a_sample_without_faults_has_no_flags(write):
         (
             {"scans": [{"scan": "a", "unlike_training": ["dark ground", "few objects"], "overlay": None}]},
             "a is unlike the training scans: dark ground; few objects.",
+        ),
+        (
+            {"lost": ("b", "c")},
+            "Without the scans b, c of this sample: all numbers are of its other scans alone.",
         ),
         ({"sample": None}, "No metadata of the sample: no abundance, biovolume or size spectrum."),
         ({"sample": {"date": 1}}, "No volume of water of the sample: no abundance, biovolume or size spectrum."),
