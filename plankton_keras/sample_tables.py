@@ -138,7 +138,7 @@ def build(source, problems, cells, stems, fix):
     Args:
         source: The file or folder that errors name.
         problems: What is wrong already, in words.
-        cells: List of `(place, dictionary of text by column)`, a scan each.
+        cells: List of `(place, dictionary of text by column)`, a scan each; None is what a problem is said of already.
         stems: As in `read_samples`.
         fix: What the user is to do.
 
@@ -152,13 +152,17 @@ def build(source, problems, cells, stems, fix):
     for place, texts in cells:
         values = {}
         for name, text in texts.items():
+            if text is None:
+                continue
             try:
                 values[name] = COLUMNS[name].value(name, text)
                 if values[name] in (None, "") and COLUMNS[name].required and name != "volume_m3":
                     problems.append(f"{place}, {name}: there is no value.")
             except ValueError as error:
                 problems.append(f"{place}, {name}: {error}.")
-        problems += [f"{place}: {text}." for text in _contradictions(values)]
+        # A column that is not there is one without values; what is no value is said above.
+        absent = dict.fromkeys(name for name in COLUMNS if name not in texts)
+        problems += [f"{place}: {text}." for text in _contradictions(absent | values)]
         rows.append((place, values))
     problems += _twins(rows) + _torn(rows)
     known = [values.get(SCAN) for _, values in rows]

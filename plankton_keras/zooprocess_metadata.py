@@ -69,6 +69,7 @@ def read_metadata(folder, stems=None):
             try:
                 texts[name] = _degrees(name, text) if name in POSITION and text else text
             except ValueError as error:
+                texts[name] = None
                 problems.append(f"{path.name}, {name}: {error}.")
         cells.append((path.name, {"scan": path.name.removesuffix(ENDING), **texts}))
     return build(folder, problems, cells, stems, "correct the metadata in ZooProcess")

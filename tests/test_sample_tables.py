@@ -136,6 +136,13 @@ def test_what_stands_for_no_value_is_no_value_of_a_required_column(tmp_path, mis
     ]
 
 
+def test_half_of_a_position_or_of_a_range_is_none(tmp_path):
+    assert problems(tmp_path, "scan,sample,sub_part,volume_m3,depth_max_m,latitude\na,s,4,100,50,47\n") == [
+        "row 2: one of depth_min_m and depth_max_m without the other.",
+        "row 2: one of latitude and longitude without the other.",
+    ]
+
+
 def test_times_are_checked(tmp_path):
     text = "scan,sample,sub_part,volume_m3,time\na,s,4,100,8h28\n"
     assert problems(tmp_path, text) == ["row 2, time: '8h28' is no time such as 08:28."]
