@@ -93,13 +93,17 @@ def over_models(models):
     }
     if hasattr(first, "classify"):
         return replace(first, classify=_mean_of([model.classify for model in models]), confusion=None, **known)
+    judge = _one_judge([model.judge for model in models])
+    # Without its judge, a model's threshold is that of its network alone.
+    by_pixels = [model.threshold if model.pixel_threshold is None else model.pixel_threshold for model in models]
     return replace(
         first,
         probabilities=_mean_of([model.probabilities for model in models]),
-        threshold=float(np.mean([model.threshold for model in models])),
-        judge=_one_judge([model.judge for model in models]),
+        threshold=float(np.mean([model.threshold for model in models] if judge else by_pixels)),
+        judge=judge,
         curves={},
         looks=first.looks if all(other.looks == first.looks for other in others) else (),
+        pixel_threshold=float(np.mean(by_pixels)),
         training_scans=_all_scans(models, "training_scans"),
         validation_scans=_all_scans(models, "validation_scans"),
         **known,

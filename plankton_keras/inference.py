@@ -89,6 +89,7 @@ def _of_run(run):
         curves=thresholds.get("curves", {}),
         validation_scans=provenance.get("validation_scans", {}),
         looks=tuple(run.looks()),
+        pixel_threshold=thresholds.get("pixel", {}).get("threshold"),
     )
 
 
@@ -289,4 +290,5 @@ def _predictor(folder, metadata, functions):
         curves=metadata.get("curves", {}),
         validation_scans=metadata.get("validation_scans", {}),
         looks=tuple(metadata.get("looks", ())),
+        pixel_threshold=metadata.get("pixel_threshold"),
     )

@@ -28,6 +28,7 @@ class Predictor:
         curves: `curves.threshold_curves` on the validation scans; empty of averages and of older runs.
         validation_scans: Stem by SHA-256 of the scans that best epoch and threshold were chosen on.
         looks: List of dictionaries that `shift.unlike` compares scans with; empty of averages and of older runs.
+        pixel_threshold: The threshold where the network's word alone counts, or None where that was not noted.
     """
 
     probabilities: Callable
@@ -41,6 +42,7 @@ class Predictor:
     curves: dict = field(default_factory=dict)
     validation_scans: dict = field(default_factory=dict)
     looks: tuple = ()
+    pixel_threshold: float | None = None
 
     def threshold_for(self, config):
         """Gives the threshold that a `config.PredictConfig` asks for: its own, one for what is wanted, or the model's.

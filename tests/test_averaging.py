@@ -96,6 +96,17 @@ def test_judges_of_other_candidates_are_left_out():
     assert over_models([models[0], predictor(says(0), "c")]).judge is None
 
 
+def test_without_a_judge_the_thresholds_of_the_networks_alone_are_averaged():
+    def models(*judged):
+        for digest, judge, threshold, alone in zip("ab", judged, (0.7, 0.5), (0.3, None), strict=True):
+            yield predictor(says(0), digest, judge, threshold=threshold, pixel_threshold=alone)
+
+    judge = Judge(judges(0.2), Weights.alone(64))
+    both, one = (over_models(list(models(judge, other))) for other in (judge, None))
+    assert (both.threshold, both.pixel_threshold) == (pytest.approx(0.6), pytest.approx(0.4))
+    assert (one.threshold, one.pixel_threshold) == (pytest.approx(0.4), pytest.approx(0.4))
+
+
 def test_the_digest_of_an_average_is_that_of_its_models_in_order():
     models = [predictor(says(0), name) for name in "ab"]
     assert over_models(models).digest not in {"a", "b", over_models(models[::-1]).digest}
