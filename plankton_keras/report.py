@@ -5,6 +5,7 @@ The page is one file. It loads nothing, runs no script, and adapts to dark mode,
 
 import numpy as np
 
+from plankton_keras.intervals import FEW
 from plankton_keras.pages import MISSING, figure, flat, interval, png_uri, write_page
 from plankton_keras.taxa import color_of
 
@@ -110,9 +111,11 @@ def _baselines(metrics):
 
 
 def _verdict(difference):
-    """Says whether an interval of a difference leaves out 0."""
+    """Says whether an interval of a difference leaves out 0; of few scans it is no reason to say so."""
     if not interval(difference):
         return "unknown"
+    if difference["scans"] < FEW:
+        return "not sure, of so few scans"
     return "better" if difference["low"] > 0 else "worse" if difference["high"] < 0 else "not sure"
 
 

@@ -394,12 +394,19 @@ def test_a_scan_leads_to_its_first_error_and_says_why_it_is_unlike(write):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.01, "not sure"), (None, None, "unknown")],
+    ("low", "high", "scans", "verdict"),
+    [
+        (0.01, 0.02, 5, "better"),
+        (-0.02, -0.01, 5, "worse"),
+        (-0.01, 0.01, 5, "not sure"),
+        (None, None, 5, "unknown"),
+        # Of two scans both are better by chance in one of four cases.
+        (0.01, 0.02, 4, "not sure, of so few scans"),
+    ],
 )
-def test_a_gain_is_said_in_words(write, low, high, verdict):
-    text = Page(write(metrics_of_scans() | {"gain": {"f1": 0.0, "low": low, "high": high, "scans": 2}})).text
-    assert f"over 2 scans: {verdict}." in text
+def test_a_gain_is_said_in_words(write, low, high, scans, verdict):
+    text = Page(write(metrics_of_scans() | {"gain": {"f1": 0.0, "low": low, "high": high, "scans": scans}})).text
+    assert f"over {scans} scans: {verdict}." in text
 
 
 def test_one_is_not_a_plural(write):
