@@ -81,7 +81,8 @@ def truths_of_records(folder, split):
         split: Name of the split.
 
     Returns:
-        A list of `Truth`; its scans are in the classes of the records, whatever the target.
+        A list of `Truth`; its scans are in the classes of the records, and a target of other classes is refused when
+        they are opened.
 
     Raises:
         ArtefactError: If the records are damaged or have no such split.
@@ -91,7 +92,13 @@ def truths_of_records(folder, split):
 
     def opener(source):
         @contextlib.contextmanager
-        def opened(_):
+        def opened(target):
+            if target.names != manifest.classes:
+                raise ArtefactError(
+                    f"{folder} has the classes {', '.join(manifest.classes)}, but a model {', '.join(target.names)}.",
+                    "the classes that the model was trained on.",
+                    "score it on the folder of scans and masks instead.",
+                )
             image, mask = scans[source.stem]
             yield ArrayScan(source.stem, image, source.dpi), lambda window: np.asarray(mask[window.slices])
 

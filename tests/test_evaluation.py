@@ -1,21 +1,28 @@
 """evaluation: scores that follow from counts, checked by hand and against scikit-learn."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from plankton_keras import truths
 from plankton_keras.baselines import count_baseline, score_baselines
 from plankton_keras.candidates import bands_of, find_candidates
 from plankton_keras.counting import Counts, count_pixels, count_scan, scores_of_counts
+from plankton_keras.errors import ArtefactError
 from plankton_keras.evaluation import Contestant, gain_over, score
 from plankton_keras.gallery import Gallery
 from plankton_keras.objects import BandLabeler, label_band
 from plankton_keras.prediction import ScanPrediction
 from plankton_keras.scans import ArrayScan
 from plankton_keras.spreads import intervals
+from plankton_keras.taxa import Target, living_target
+from plankton_keras.tiles import Window
 from plankton_keras.truths import Truth
+
+SOURCE = {"stem": "a", "split": "val", "scan_sha256": "d", "dpi": None}
 
 
 def predicted(classes, probability=None):
@@ -26,6 +33,24 @@ def predicted(classes, probability=None):
 
 def counts_of(truth, classes, probability=None, num_classes=2):
     return count_scan(lambda window: truth[window.slices], predicted(classes, probability), num_classes)
+
+
+def test_records_of_other_classes_than_the_models_are_refused(monkeypatch):
+    manifest = SimpleNamespace(classes=("non-living", "living"), sources=[SimpleNamespace(**SOURCE)])
+    monkeypatch.setattr(truths, "read_manifest", lambda folder: manifest)
+    pixels = np.zeros((4, 5), np.uint8)
+    monkeypatch.setattr(truths, "rebuild_scans", lambda folder, manifest, split: {"a": (pixels, pixels)})
+    (truth,) = truths.truths_of_records("records", "val")
+    with truth.opened(living_target()) as (scan, read_truth):
+        assert read_truth(Window(0, 0, scan.height, scan.width)).shape == (4, 5)
+    taxa = Target(("non-living", "Calanus"), {})
+    with pytest.raises(ArtefactError) as caught, truth.opened(taxa):
+        pass
+    assert str(caught.value) == (
+        "records has the classes non-living, living, but a model non-living, Calanus.\n"
+        "Expected: the classes that the model was trained on.\n"
+        "Fix: score it on the folder of scans and masks instead."
+    )
 
 
 def test_scores_of_counts_by_hand():
