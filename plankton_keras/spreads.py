@@ -10,6 +10,8 @@ NOTES = {
     FEW: f"Fewer than {FEW} scans: intervals are over their objects, so how other scans would come out is not in them.",
     ENOUGH: f"Fewer than {ENOUGH} scans: intervals are a little too narrow.",
 }
+# Where there are no objects to draw.
+TOO_FEW = f"Fewer than {FEW} scans: intervals are much too narrow."
 
 
 def intervals(counted):
@@ -25,6 +27,8 @@ def intervals(counted):
     by_scan = len(counted) >= FEW or counted[0].objects is None
     pixels = [each.foreground() for each in counted]
     note = next((text for limit, text in NOTES.items() if len(counted) < limit), None)
+    if by_scan and len(counted) < FEW:
+        note = TOO_FEW
     found = {"scans": len(counted), "unit": "scans" if by_scan else "objects", "note": note}
     if counted[0].objects:
         matchings = [each.objects for each in counted]

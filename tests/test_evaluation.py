@@ -1,6 +1,7 @@
 """evaluation: scores that follow from counts, checked by hand and against scikit-learn."""
 
 import contextlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -309,6 +310,8 @@ def test_intervals_are_over_scans_where_there_are_five_and_over_objects_below():
     assert over_scans["note"] == "Fewer than 8 scans: intervals are a little too narrow."
     assert over_objects["note"].startswith("Fewer than 5 scans: intervals are over their objects")
     assert intervals(2 * many)["note"] is None
+    without = intervals([replace(each, objects=None) for each in many[:2]])
+    assert (without["unit"], without["note"]) == ("scans", "Fewer than 5 scans: intervals are much too narrow.")
     for found, counted in ((over_scans, many), (over_objects, many[:4])):
         total = Counts.join(counted)
         for part, scores in (("pixel", total.pixel_scores()), ("objects", total.objects.scores())):
