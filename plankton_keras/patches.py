@@ -51,7 +51,7 @@ def assign_splits(pairs, val_fraction, seed, groups=None):
     """Gives each scan without a split one of `train` and `val`.
 
     Args:
-        pairs: List of `scans.ScanPair`; those with a split keep it.
+        pairs: List of `pairs.ScanPair`; those with a split keep it.
         val_fraction: Share of the scans for validation; at least one group where there are two or more.
         seed: Decides which.
         groups: Group by stem, such as the day; a group stays together, and is taken where it brings the share nearer.
@@ -94,7 +94,7 @@ def assign_fold(pairs, folds, fold, seed, groups=None):
     """Gives one of several parts of the scans to `val` and the others to `train`, for cross-validation by scan.
 
     Args:
-        pairs: List of `scans.ScanPair`; those of the split `test` keep it, those of `train` and `val` are dealt anew.
+        pairs: List of `pairs.ScanPair`; those of the split `test` keep it, those of `train` and `val` are dealt anew.
         folds: Number of parts, whose sizes differ by one scan at most, or by as little as whole groups allow.
         fold: Which part becomes `val`, from 0.
         seed: Decides which scan is in which part.
@@ -134,7 +134,7 @@ def check_groups(pairs, groups, column):
     """Refuses splits that share a group.
 
     Args:
-        pairs: List of `scans.ScanPair` with a split each.
+        pairs: List of `pairs.ScanPair` with a split each.
         groups: Group by stem.
         column: What the groups are, for the message.
 
@@ -282,7 +282,8 @@ def cut_row(scan, mask, windows, table):
 def count_objects(masks):
     """Counts the objects of each id.
 
-    An object is an 8-connected component of one id; one that spans several bands of rows is counted where it begins.
+    An object is an 8-connected component of one id; one that spans several bands of rows is counted where it begins,
+    and if two arms of it begin in one band and join in another, twice.
 
     Args:
         masks: Paths of the masks.
@@ -298,17 +299,20 @@ def count_objects(masks):
                 ids = mask.read(Window(top, 0, min(COUNT_BAND, mask.height - top), mask.width))
                 for mask_id, box in enumerate(ndimage.find_objects(ids), 1):
                     if box is not None:
-                        fresh = _fresh_objects(ids[box] == mask_id, above[box[1]] == mask_id, box[0].start == 0)
+                        fresh = _fresh_objects(ids[box] == mask_id, _below(above == mask_id)[box[1]], box[0].start == 0)
                         counts[mask_id] = counts.get(mask_id, 0) + fresh
                 above = ids[-1]
     return counts
 
 
-def _fresh_objects(inside, above, at_top):
-    """Counts the components of a band's box that do not go on from the row above it."""
+def _below(row):
+    """Marks what touches the marked pixels of the row above; pixels one column aside do too."""
+    return ndimage.binary_dilation(row, structure=np.ones(3))
+
+
+def _fresh_objects(inside, reach, at_top):
+    """Counts the components of a band's box that do not go on from the row above it, which reaches so far."""
     labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
     if not at_top:
         return count
-    # Pixels one column aside touch too.
-    reach = ndimage.binary_dilation(above, structure=np.ones(3))
     return count - len(np.unique(labels[0][reach & (labels[0] > 0)]))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import tiny_scan
+from conftest import tiny_scan, write_p5
 
+from plankton_keras import patches
 from plankton_keras.errors import InputError
-from plankton_keras.patches import class_table, cut_row, lookup_table, windows_of
+from plankton_keras.patches import class_table, count_objects, cut_row, lookup_table, windows_of
 from plankton_keras.scans import ArrayScan
 from plankton_keras.taxa import Target, living_target
 from plankton_keras.threads import ahead
@@ -69,3 +70,13 @@ def test_what_is_read_ahead_is_one_item_and_its_errors_are_those_of_who_takes():
     assert next(taken) == 2
     with pytest.raises(InputError, match="cut off"):
         next(taken)
+
+
+def test_objects_are_counted_where_they_begin_however_they_go_on_into_the_next_band(tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "COUNT_BAND", 2)
+    ids = np.zeros((6, 9), np.uint16)
+    # Lines into the next band: to the left, straight down, and to the right.
+    ids[[1, 2], [1, 0]], ids[1:5, 4], ids[[1, 2], [7, 8]] = 8, 9, 10
+    ids[[0, 3], [3, 2]] = 65535
+    write_p5(tmp_path / "a_mask.pgm", ids)
+    assert count_objects([tmp_path / "a_mask.pgm"]) == {8: 1, 9: 1, 10: 1, 65535: 2}

@@ -37,7 +37,7 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
     What an interrupted call left in the folder is used again.
 
     Args:
-        pairs: List of `scans.ScanPair` with a split and a mask each.
+        pairs: List of `pairs.ScanPair` with a split and a mask each.
         target: A `taxa.Target`.
         config: A `config.RecordsConfig`.
         out: The folder; it exists.
