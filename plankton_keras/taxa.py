@@ -11,6 +11,8 @@ from plankton_keras.errors import InputError, did_you_mean
 from plankton_keras.tidy import unguarded
 
 MAX_ID = 65535
+# Masks of classes have a byte a pixel.
+MAX_CLASSES = 256
 # Categorical colours that most colour-blind people tell apart (Okabe and Ito 2008), after a gray for class 0.
 PALETTE = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
@@ -205,6 +207,9 @@ def taxa_target(taxa, objects, min_objects=20):
     Returns:
         A `Target`: `non-living`, the common living taxa in the order of their ids, then `other living`.
 
+    Raises:
+        InputError: If there are more than 256 classes.
+
     Example:
 
     >>> taxa = [Taxon(1, "detritus", False), Taxon(8, "Calanus", True), Taxon(9, "Oithona", True)]
@@ -215,6 +220,12 @@ def taxa_target(taxa, objects, min_objects=20):
     common = [taxon for taxon in living if objects.get(taxon.id, 0) >= min_objects]
     # Two ids of one name are one class.
     names = tuple(dict.fromkeys(["non-living", *(taxon.name for taxon in common), "other living"]))
+    if len(names) > MAX_CLASSES:
+        raise InputError(
+            f"{len(names) - 2} taxa have {min_objects} objects or more.",
+            f"{MAX_CLASSES - 2} at most: a class index is a byte.",
+            "choose a larger --min-objects, or give the classes as --target FILE.csv.",
+        )
     classes = {0: 0, **{taxon.id: 0 for taxon in taxa if not taxon.living}}
     classes.update({taxon.id: names.index("other living") for taxon in living})
     classes.update({taxon.id: names.index(taxon.name) for taxon in common})
@@ -231,7 +242,7 @@ def file_target(path):
         A `Target`; ids that the file does not list are an error when they are met.
 
     Raises:
-        InputError: If a column is missing, an id is bad, or there are fewer than two classes.
+        InputError: If a column is missing, an id is bad, or there are fewer than two classes or more than 256.
     """
     rows = _read_rows(path, ("id", "class"), path)
     unnamed = [row["line"] for row in rows if not row["class"]]
@@ -239,6 +250,7 @@ def file_target(path):
         raise InputError(f"{path}, line {unnamed[0]}: the class has no name.", "a name.", "correct the line.")
     ground = [row["class"] for row in rows if row["id"] == 0] or ["non-living"]
     names = tuple(dict.fromkeys([*ground, *(row["class"] for row in rows)]))
-    if not 2 <= len(names) <= 256:
-        raise InputError(f"{path} names {len(names)} classes.", "2 to 256 classes.", "name another class.")
+    if not 2 <= len(names) <= MAX_CLASSES:
+        fix = "name another class." if len(names) < 2 else "give several ids one class."
+        raise InputError(f"{path} names {len(names)} classes.", f"2 to {MAX_CLASSES} classes.", fix)
     return Target(names, {0: 0, **{row["id"]: names.index(row["class"]) for row in rows}})

@@ -81,6 +81,18 @@ def test_taxa_without_any_object_are_other_living():
     assert [target.class_of(mask_id) for mask_id in (8, 9, 12)] == [1, 1, 1]
 
 
+def test_254_common_taxa_are_taken_and_one_more_is_refused():
+    taxa = [Taxon(8 + index, f"taxon {index}", True) for index in range(255)]
+    target = taxa_target(taxa, objects=dict.fromkeys(range(8, 262), 30))
+    assert (len(target.names), target.class_of(261), target.class_of(262)) == (256, 254, 255)
+    with pytest.raises(InputError) as caught:
+        taxa_target(taxa, objects=dict.fromkeys(range(8, 263), 30))
+    assert str(caught.value) == (
+        "255 taxa have 20 objects or more.\nExpected: 254 at most: a class index is a byte.\n"
+        "Fix: choose a larger --min-objects, or give the classes as --target FILE.csv."
+    )
+
+
 def test_classes_of_a_file_come_in_its_order_with_the_ground_first(table):
     target = file_target(table("id,class\n8,copepod\n0,nothing\n12,copepod\n9,arrow worm\n", "mine.csv"))
     assert target.names == ("nothing", "copepod", "arrow worm")
@@ -174,7 +186,9 @@ def test_a_file_of_256_classes_is_taken_and_of_257_refused(table):
     path = table("id,class\n" + "".join(lines[:256]), "mine.csv")
     assert file_target(path).class_of(255) == 255
     path = table("id,class\n" + "".join(lines), "mine.csv")
-    assert text_of(file_target, path).startswith(f"{path} names 257 classes.\n")
+    assert text_of(file_target, path) == (
+        f"{path} names 257 classes.\nExpected: 2 to 256 classes.\nFix: give several ids one class."
+    )
 
 
 def test_the_table_is_found_beside_the_scans_then_above_them(tmp_path):
