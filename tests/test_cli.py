@@ -456,4 +456,6 @@ def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
     said = run("train", tmp_path, "--out", tmp_path / "run", code=130).stderr
     again = f"plankton train {tmp_path} --out {tmp_path / 'run'} --resume"
     assert said.endswith(f"Interrupted.\nExpected: the command to end.\nFix: go on with: {again}\n")
-    assert "--resume" not in run("predict", "run", tmp_path, "--out", tmp_path / "p", code=130).stderr
+    # Where a value is called like a command, too.
+    for words in (("predict", "run", tmp_path), ("evaluate", "run", tmp_path, "--split", "train")):
+        assert "--resume" not in run(*words, "--out", tmp_path / "p", code=130).stderr
