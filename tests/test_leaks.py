@@ -487,11 +487,12 @@ def test_a_missing_table_is_said(tmp_path):
     )
 
 
-def test_vignettes_have_no_column_to_be_split_by(tmp_path):
+@pytest.mark.parametrize(("flag", "value", "shown"), [("split-by", "day", "'day'"), ("folds", 5, 5), ("fold", 1, 1)])
+def test_vignettes_have_neither_a_column_to_be_split_by_nor_folds(tmp_path, flag, value, shown):
     folder = vignettes_in(tmp_path / "v")
-    said = run("make-tfrecords", folder, "--out", tmp_path / "out", "--split-by", "day", code=2).stderr
+    said = run("make-tfrecords", folder, "--out", tmp_path / "out", f"--{flag}", value, code=2).stderr
     assert said == (
-        f"--split-by is 'day', but {folder} holds vignettes.\n"
+        f"--{flag} is {shown}, but {folder} holds vignettes.\n"
         "Expected: a folder of scans.\n"
-        "Fix: leave --split-by out; give vignettes in train/ and val/ folders.\n"
+        f"Fix: leave --{flag} out; give vignettes in train/ and val/ folders.\n"
     )

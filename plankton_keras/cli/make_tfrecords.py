@@ -88,12 +88,14 @@ def _write_vignettes(folder, out, config, flags):
     from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
-    if config.split_by:
-        raise SettingError(
-            f"--split-by is {config.split_by!r}, but {folder} holds vignettes.",
-            "a folder of scans.",
-            "leave --split-by out; give vignettes in train/ and val/ folders.",
-        )
+    for name in ("split_by", "folds", "fold"):
+        if getattr(config, name):
+            flag = "--" + name.replace("_", "-")
+            raise SettingError(
+                f"{flag} is {getattr(config, name)!r}, but {folder} holds vignettes.",
+                "a folder of scans.",
+                f"leave {flag} out; give vignettes in train/ and val/ folders.",
+            )
     if is_ecotaxa_package(folder):
         # Equal pictures stay together: the split is by their bytes.
         found = find_labelled(folder, config.val_fraction)
