@@ -170,9 +170,9 @@ class Candidates:
         pixels, dark = self.ground.whitened(window), np.asarray(self.dark[window.slices])
         count, labels, stats, _ = components(dark)
         if count > 2:
-            # The candidate is the one whose box is the whole box.
-            size = (right - left) * (bottom - top)
-            own = 1 + int(np.argmin(np.abs(stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT] - size)))
+            # The candidate is the one that has this box: left, top, width and height, as OpenCV gives them.
+            box = left - window.left, top - window.top, right - left, bottom - top
+            own = 1 + int(np.abs(stats[1:, : len(box)] - box).sum(axis=1).argmin())
             return cleared(pixels, labels > 0, labels == own)
         return pixels
 

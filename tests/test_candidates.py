@@ -231,6 +231,15 @@ def test_a_vignette_shows_its_candidate_alone():
     assert (values.tolist(), counts.tolist()) == ([153, 255], [400, 28 * 28 - 400])
 
 
+def test_a_neighbour_whose_part_in_the_vignette_is_as_large_as_the_candidate_is_not_taken_for_it():
+    # Two corners that face each other: of the upper right one 62 x 62 pixels reach in, as many as the lower left has.
+    lower = (50, 50, 110, 60, 40), (100, 60, 110, 110, 40)
+    candidates = find(drawn(*lower, (44, 53, 47, 130, 120), (47, 113, 107, 130, 120)))
+    own = candidates.objects.boxes.tolist().index([49, 49, 111, 111])
+    values, counts = np.unique(candidates.vignettes(68)[0][own], return_counts=True)
+    assert (values.tolist(), counts.tolist()) == ([51, 255], [1100, 68 * 68 - 1100])
+
+
 def test_a_neighbour_that_only_reaches_into_the_vignette_becomes_ground_with_its_soft_edge():
     candidates = find(drawn((50, 50, 80, 80, 40), (20, 84, 120, 100, 120), (20, 82, 120, 84, 195)))
     images, _ = candidates.vignettes(38)
