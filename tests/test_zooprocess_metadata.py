@@ -128,6 +128,13 @@ def test_all_problems_are_said_at_once_by_file_and_column(tmp_path):
     )
 
 
+@pytest.mark.parametrize("text", ["Infinity", "-inf", "sNaN", "47N"])
+def test_a_position_that_is_no_finite_number_is_refused(tmp_path, text):
+    write(tmp_path, "a", Latitude=text)
+    with pytest.raises(InputError, match=f"\n  a_meta.txt, latitude: '{text}' is no number.\n"):
+        read_metadata(tmp_path)
+
+
 def test_a_folder_without_metadata_is_said(tmp_path):
     with pytest.raises(InputError) as caught:
         read_metadata(tmp_path)
