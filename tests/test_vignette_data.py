@@ -1,13 +1,16 @@
 """Vignettes to records and back, and to batches: nothing is lost, nothing depends on workers or interruptions."""
 
 import itertools
+import json
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 
 from plankton_keras import schema
+from plankton_keras.cli import main
 from plankton_keras.config import RecordsConfig
 from plankton_keras.data.codec import encode_vignette, parse_vignette
 from plankton_keras.data.dataset import Stream
@@ -140,6 +143,15 @@ def test_a_damaged_shard_is_named(pictures, tmp_path):
 def test_a_missing_split_is_said_with_those_there(records):
     with pytest.raises(ArtefactError, match=r"has no vignettes in the split 'live'; it has train, val, test."):
         read_vignettes(records, read_manifest(records), "live")
+
+
+def test_a_dry_run_of_training_says_how_many_vignettes_and_steps(records, tmp_path):
+    words = ("--model", "mobilenetv2_035", "--weights", "none", "--batch-size", "4", "--epochs", "2", "--dry-run")
+    said = CliRunner().invoke(main, ["train", str(records), "--out", str(tmp_path / "run"), *words, "--json"])
+    assert said.exit_code == 0, said.exception
+    plan = json.loads(said.stdout)
+    assert (plan["model"], plan["vignettes"], plan["steps"]) == ("mobilenetv2_035", 10, 6)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_does_not(unequal):

@@ -56,7 +56,8 @@ def train(records, out, preset, config_file, flags, **settings):
     team = devices.team()
     share = team.share(config.batch_size)
     if flags.dry_run:
-        _say_cost(build_model(config, len(manifest.classes)), replace(config, batch_size=share), manifest, flags.json)
+        model = build_model(config, len(manifest.classes))
+        _say_cost(model, replace(config, batch_size=share), manifest, kind, flags.json)
         return
     with devices.scope():
         model = build_model(config, len(manifest.classes))
@@ -216,26 +217,29 @@ def _report(config):
     return report
 
 
-def _say_cost(model, config, manifest, as_json):
+def _say_cost(model, config, manifest, kind, as_json):
     """Says what the training would take, from three timed steps on random pixels."""
     import time
 
     import numpy as np
 
-    from plankton_keras import training
+    from plankton_keras import schema, training
 
     training.compile_model(model, config)
-    shape = (config.batch_size, config.window, config.window, 1)
-    images, masks = np.random.default_rng(0).uniform(0, 255, shape).astype("float32"), np.zeros(shape, "uint8")
-    model.train_on_batch(images, masks)
+    count, side = config.batch_size, config.window if kind == schema.PATCHES else manifest.settings["vignette_size"]
+    images = np.random.default_rng(0).uniform(0, 255, (count, side, side, 1)).astype("float32")
+    batch = images, np.zeros(images.shape, "uint8")
+    if kind == schema.VIGNETTES:
+        batch = {"image": images, "side": np.full((count, 1), side, "float32")}, np.zeros(count, "int32")
+    model.train_on_batch(*batch)
     started = time.monotonic()
     for _ in range(3):
-        model.train_on_batch(images, masks)
+        model.train_on_batch(*batch)
     seconds = (time.monotonic() - started) / 3 * config.steps_per_epoch * config.epochs
     plan = {
         "model": config.model,
         "parameters": model.count_params(),
-        "patches": manifest.count("train"),
+        kind: manifest.count("train", kind),
         "steps": config.steps_per_epoch * config.epochs,
         "seconds": round(seconds),
     }
