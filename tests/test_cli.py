@@ -373,6 +373,32 @@ def test_a_config_file_is_read_flags_win_and_unknown_names_are_refused(tiny_scan
     assert refused.startswith(f"{config}: there is no setting 'patchsize'. Did you mean \"patch_size\"?\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "read", "out"),
+    [
+        ("make-tfrecords", "scans", "scans"),
+        ("make-tfrecords", "all/scans", "all"),
+        ("train", "records", "records/../records"),
+        ("evaluate", "run scans", "scans"),
+        ("evaluate", "run scans", "run"),
+        ("predict", "run scans/a_scan.pgm", "scans"),
+        ("measure", "predictions", "predictions"),
+    ],
+)
+def test_what_a_command_reads_is_not_overwritten(command, read, out, tmp_path):
+    paths = [tmp_path / path for path in read.split()]
+    for path in paths:
+        path.mkdir(parents=True)
+        (path / "a").touch()
+    lost = next(path for path in paths if path.is_relative_to((tmp_path / out).resolve()))
+    said = run(command, *paths, "--out", tmp_path / out, "--overwrite", code=2).stderr
+    assert said == (
+        f"--overwrite would delete {lost}, which lies in --out {tmp_path / out}.\n"
+        "Expected: an --out apart from what is read.\nFix: choose another --out.\n"
+    )
+    assert all((path / "a").exists() for path in paths)
+
+
 def test_dry_runs_write_nothing_and_say_the_cost(chain, tiny_scans, tmp_path):
     folder, said = chain
     out = tmp_path / "none"

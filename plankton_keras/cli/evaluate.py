@@ -37,6 +37,7 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
     if not models and not masks:
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
     config = options.build_config(PredictConfig, settings, config_file)
+    options.keep_apart(out, flags.overwrite, [*runs, masks])
     output.prepare(flags.quiet)
     from plankton_keras.inference import is_classifier, load_classifier, load_predictor
 

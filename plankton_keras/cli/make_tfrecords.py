@@ -27,6 +27,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
         plankton make-tfrecords scans --out tfrecords/pointb --patch-size 512
     """
     config = options.build_config(RecordsConfig, settings, config_file)
+    options.keep_apart(out, flags.overwrite, [scans, masks])
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew
     from plankton_keras.data.records import write_records

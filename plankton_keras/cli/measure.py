@@ -56,6 +56,9 @@ def measure(predictions, out, template, lint, flags, **settings):
     if not predictions or not out:
         missing = "option '--out'" if predictions else "argument 'PREDICTIONS'"
         raise click.UsageError(f"Missing {missing}.")
+    options.keep_apart(
+        out, flags.overwrite, [predictions, *(settings[name] for name in ("metadata", "scans", "classifier"))]
+    )
     named_by = _named_by(*map(settings.pop, ("classifier", "confidence", "adjust")), flags.quiet)
     from plankton_keras.files import claim_folder
     from plankton_keras.masked_scans import find_masked

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from plankton_keras.errors import SettingError
+
 FOLDER = click.Path(path_type=Path)
 
 
@@ -133,3 +135,32 @@ def build_config(config_class, given, config_file=None, preset=None):
         values.update(config_class.values_of_file(config_file))
     values.update({name: given[name] for name in config_class.names() if given.get(name) is not None})
     return config_class.from_json(values, source=str(config_file or "the options"))
+
+
+def keep_apart(out, overwrite, read):
+    """Refuses to replace a folder that holds what the command is to read.
+
+    Args:
+        out: What `--out` names.
+        overwrite: Whether what stands there would be deleted.
+        read: Paths that the command reads, or None for those that were not given.
+
+    Raises:
+        SettingError: If one of them is that folder, or lies in it.
+
+    Example:
+
+    >>> keep_apart(Path("scans"), True, [Path("scans/train")])
+    Traceback (most recent call last):
+    plankton_keras.errors.SettingError: --overwrite would delete scans/train, which lies in --out scans.
+    Expected: an --out apart from what is read.
+    Fix: choose another --out.
+    """
+    place = out.resolve()
+    lost = [path for path in read if overwrite and path and place in (path.resolve(), *path.resolve().parents)]
+    if lost:
+        raise SettingError(
+            f"--overwrite would delete {lost[0]}, which lies in --out {out}.",
+            "an --out apart from what is read.",
+            "choose another --out.",
+        )

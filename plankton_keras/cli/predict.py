@@ -29,6 +29,7 @@ def predict(paths, out, server, flags, **settings):
         plankton predict runs/unet scans/test --out predictions/test
         plankton predict --server http://127.0.0.1:8501 scans/test --out predictions/test
     """
+    options.keep_apart(out, flags.overwrite, paths)
     if server:
         _predict_there(server, paths, out, flags, settings)
         return

@@ -34,6 +34,7 @@ def train(records, out, preset, config_file, flags, **settings):
         plankton train tfrecords/pointb --out runs/unet --preset default
     """
     config = options.build_config(TrainConfig, settings, config_file, PRESETS[preset])
+    options.keep_apart(out, flags.overwrite, [records])
     output.prepare(flags.quiet, backend=None)
     from plankton_keras import devices, schema, training
     from plankton_keras.data.records import read_manifest
