@@ -187,6 +187,17 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path):
     assert rest[-1] == "Fix: give the path of efficientnetb0_notop.h5 of keras.applications."
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no numbers"])
+def test_a_damaged_encoder_of_ours_is_refused(tmp_path, content):
+    path = tmp_path / "encoder.npz"
+    path.write_bytes(content)
+    with pytest.raises(SettingError) as caught:
+        encoder_unet("mobilenetv2_035", 2, weights=str(path))
+    what, *rest = str(caught.value).splitlines()
+    assert what.startswith(f"--weights {path} cannot be read: ")
+    assert rest[0] == "Expected: an encoder that plankton wrote."
+
+
 def test_a_file_of_weights_that_is_not_there_is_named():
     with pytest.raises(SettingError) as caught:
         encoder_unet("efficientnet_b2", 2, weights="missing.h5")

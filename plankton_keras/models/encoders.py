@@ -6,6 +6,7 @@ Gray pixels 0..255 go in, as everywhere; what each network wants is done inside.
 import logging
 from collections import namedtuple
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -159,7 +160,7 @@ def _from_npz(model, name, path):
     try:
         with np.load(path) as stored:
             arrays = [stored[key].astype(np.float32) for key in sorted(stored.files)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise SettingError(
             f"--weights {path} cannot be read: {_first_line(error)}", "an encoder that plankton wrote.", _fix(name)
         ) from error
