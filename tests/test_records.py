@@ -98,6 +98,27 @@ def test_a_shard_left_half_written_is_written_again(tiny_scans, tiny_records, tm
     assert content(out) == content(tiny_records)
 
 
+def test_a_shard_of_earlier_scans_that_happens_to_have_the_size_is_written_again(tiny_scans, tiny_records, tmp_path):
+    out = tmp_path / "stale"
+    out.mkdir()
+    name = sorted(path.name for path in tiny_records.glob("train-*"))[0]
+    (out / name).write_bytes(bytes((tiny_records / name).stat().st_size))
+    write(tiny_scans, out)
+    assert content(out) == content(tiny_records)
+
+
+def test_other_settings_are_refused_in_a_folder_that_is_finished(tiny_scans, tmp_path):
+    write(tiny_scans, tmp_path / "out")
+    before = content(tmp_path / "out")
+    with pytest.raises(
+        ArtefactError, match=f"^{tmp_path / 'out'} was begun with other settings, or by another version"
+    ):
+        write(tiny_scans, tmp_path / "out", config=RecordsConfig(patch_size=64, patches_per_shard=8, ground_keep=0.6))
+    assert content(tmp_path / "out") == before
+    write(tiny_scans, tmp_path / "out")
+    assert content(tmp_path / "out") == before
+
+
 def test_other_settings_are_refused_in_a_folder_that_was_begun(tiny_scans, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "_write_split", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

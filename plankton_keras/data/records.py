@@ -100,10 +100,15 @@ def _spools(pairs, target, config, folder, crew, progress):
 
 def _claim_settings(out, target, config):
     """Notes the settings beside the spools; refuses to complete a folder of other settings."""
-    path = out / SPOOLS / "settings.json"
+    path, known = out / SPOOLS / "settings.json", None
     ours = {"config": config.to_json(), "target": target.to_json(), "version": schema.FORMAT_VERSION}
     ours = json.loads(json.dumps(ours))
-    if path.is_file() and read_json(path, REWRITE) != ours:
+    if path.is_file():
+        known = read_json(path, REWRITE)
+    elif (out / schema.MANIFEST).is_file():
+        manifest = read_manifest(out)
+        known = {"config": manifest.settings, "target": manifest.target, "version": manifest.version}
+    if known not in (None, ours):
         raise ArtefactError(
             f"{out} was begun with other settings, or by another version.",
             "the settings of the interrupted command.",
