@@ -4,7 +4,6 @@ tfrecords/README.md describes the format for people.
 """
 
 import dataclasses
-import re
 from dataclasses import dataclass
 
 from plankton_keras.errors import ArtefactError
@@ -18,8 +17,6 @@ LABEL, SIDE = "label", "side"
 # What records are of.
 PATCHES, VIGNETTES = "patches", "vignettes"
 
-_SHARD = re.compile(r"(?P<split>[a-z]+(-candidates)?)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
-
 
 def shard_name(split, index, count):
     """Names a shard.
@@ -30,21 +27,6 @@ def shard_name(split, index, count):
     'train-00000-of-00016.tfrecord'
     """
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
-
-
-def parse_shard_name(name):
-    """Reads a shard's name: the inverse of `shard_name`.
-
-    Returns:
-        `(split, index, count)`, or None if it is not a shard's name.
-
-    Example:
-
-    >>> parse_shard_name("train-00003-of-00016.tfrecord")
-    ('train', 3, 16)
-    """
-    match = _SHARD.fullmatch(name)
-    return match and (match["split"], int(match["index"]), int(match["count"]))
 
 
 def check_version(found, path, rewrite):

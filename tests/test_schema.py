@@ -6,7 +6,7 @@ import json
 import pytest
 
 from plankton_keras.errors import ArtefactError
-from plankton_keras.schema import FORMAT_VERSION, Manifest, Shard, Source, check_version, parse_shard_name, shard_name
+from plankton_keras.schema import FORMAT_VERSION, Manifest, Shard, Source, check_version, shard_name
 
 MANIFEST = Manifest(
     patch_size=256,
@@ -32,33 +32,10 @@ def stored():
     return json.loads(json.dumps(MANIFEST.to_json()))
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-@pytest.mark.parametrize(("index", "count"), [(0, 1), (3, 16), (99998, 99999)])
-def test_a_shard_name_is_read_back_as_it_was_built(split, index, count):
-    assert parse_shard_name(shard_name(split, index, count)) == (split, index, count)
-
-
 def test_shard_names_sort_in_the_order_of_their_index():
     names = [shard_name("train", index, 1200) for index in (1, 2, 10, 100, 1000)]
     assert names == sorted(names)
     assert names[0] == "train-00001-of-01200.tfrecord"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "manifest.json",
-        ".partial-train-00000-of-00001.tfrecord",
-        "train-00000-of-00001.tfrecord.gz",
-        "train-0-of-1.tfrecord",
-        "train-00000-of-00001.tfrecord\n",
-        "TRAIN-00000-of-00001.tfrecord",
-        "train_00000_of_00001.tfrecord",
-    ],
-)
-def test_other_files_are_no_shards(name):
-    assert parse_shard_name(name) is None
 
 
 def test_the_manifest_is_the_same_after_json():
