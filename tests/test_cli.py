@@ -399,6 +399,13 @@ def test_what_a_command_reads_is_not_overwritten(command, read, out, tmp_path):
     assert all((path / "a").exists() for path in paths)
 
 
+def test_evaluate_says_that_its_folder_is_in_the_way_before_it_looks_at_runs_and_data(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.json").touch()
+    said = run("evaluate", tmp_path / "run", tmp_path / "data", "--out", tmp_path / "out", code=4).stderr
+    assert said.startswith(f"{tmp_path / 'out'} already has content.\n")
+
+
 def test_dry_runs_write_nothing_and_say_the_cost(chain, tiny_scans, tmp_path):
     folder, said = chain
     out = tmp_path / "none"

@@ -38,6 +38,11 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
     config = options.build_config(PredictConfig, settings, config_file)
     options.keep_apart(out, flags.overwrite, [*runs, masks])
+    from plankton_keras.files import claim_folder
+
+    # A folder that is in the way is said now, not after all scans are scored; it is made when there is a result.
+    if out.exists() and not flags.overwrite:
+        claim_folder(out)
     output.prepare(flags.quiet)
     from plankton_keras.inference import is_classifier, load_classifier, load_predictor
 
