@@ -1,6 +1,7 @@
 """Corrections: cut and joined masks, a log with undo that outlives the service, and what is exported."""
 
 import csv
+import errno
 import io
 import json
 import zipfile
@@ -18,9 +19,10 @@ from plankton_keras.images import pixel_mm
 from plankton_keras.measures.zooprocess import measure
 from plankton_keras.pairs import find_pairs
 from plankton_keras.scans import open_pair
-from plankton_keras.serve import cutting
+from plankton_keras.serve import corrections, cutting, job_routes
 from plankton_keras.serve.corrections import taxon_of
 from plankton_keras.serve.cutting import merge, split
+from plankton_keras.serve.exporting import export, files_of
 from plankton_keras.serve.refusing import Refused
 from plankton_keras.taxa import find_taxa, read_taxa, taxa_target
 from plankton_keras.tiles import Window
@@ -248,6 +250,19 @@ def test_corrections_outlive_the_service_and_the_log_only_grows(tmp_path):
     assert [json.loads(line)["revision"] for line in path.read_text().splitlines()] == [1, 2, 3, 4, 5]
 
 
+def test_a_correction_that_the_disk_does_not_take_never_was(served, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(corrections.os, "fsync", full)
+        assert served.correct("delete", status=507, labels=[1])["error"] == "The disk of the service is full."
+    served.correct("delete", labels=[2])
+    lines = (served.jobs.folder(served.id) / "corrections.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["revision"], json.loads(line)["removed"]) for line in lines] == [(1, [2])]
+    assert [each["label"] for each in served.objects(served.id)["objects"]] == [1, 3, 4]
+
+
 def test_an_old_revision_is_refused(served):
     served.correct("delete", labels=[1])
     body = {"revision": 0, "op": "delete", "labels": [2]}
@@ -400,6 +415,19 @@ def test_a_new_export_replaces_the_old_one(served):
     names = [each["name"] for each in served.client.get(f"/v1/jobs/{served.id}/files").json()["files"]]
     assert "ecotaxa_rg_corrected_1.zip" not in names
     assert len(names) == len(set(names))
+
+
+def test_no_other_export_takes_the_files_away_before_they_are_listed(served, monkeypatch):
+    locks, held = [], []
+
+    def exporting(result):
+        locks.append(result.exporting)
+        return export(result)
+
+    monkeypatch.setattr(job_routes, "export", exporting)
+    monkeypatch.setattr(job_routes, "files_of", lambda task: held.append(locks[0].locked()) or files_of(task))
+    assert served.client.post(f"/v1/jobs/{served.id}/export").status_code == 200
+    assert held == [True]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import re
 import threading
 
 from plankton_keras.serve.cutting import MAX_POINTS, merge, split
+from plankton_keras.serve.limits import disk_full, is_disk_full
 from plankton_keras.serve.refusing import Refused
 from plankton_keras.serve.shapes import Shape
 
@@ -144,10 +145,17 @@ def check_there(folder):
 
 def _append(path, line):
     check_there(path.parent)
-    with open(path, "ab") as file:
-        file.write(json.dumps(line).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    text = json.dumps(line).encode() + b"\n"
+    with open(path, "ab", buffering=0) as file:
+        begun = file.tell()
+        try:
+            while text:
+                text = text[file.write(text) :]
+            os.fsync(file.fileno())
+        except OSError as error:
+            # What is refused must not stand there, and the next line not begin in the middle of this one.
+            file.truncate(begun)
+            raise disk_full() if is_disk_full(error) else error from None
 
 
 def operation(request, remeasured):

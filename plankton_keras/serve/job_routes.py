@@ -117,10 +117,11 @@ def _of_files(router, jobs, results):
     def exported(id: str):
         """Writes the corrected objects as files: for EcoTaxa, as a table, and to train on."""
         result = results.get(id)
+        # Until all is listed: another export would take the files away.
         with result.exporting:
             names = export(result)
-        found = files_of(result.task)
-        return _listed({name: found[name] for name in names})
+            found = files_of(result.task)
+            return _listed({name: found[name] for name in names})
 
 
 def _listed(found):
