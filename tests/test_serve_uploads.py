@@ -175,6 +175,15 @@ def test_a_full_queue_says_when_to_come_back(served):
     assert served.create(10).status_code == 201
 
 
+def test_an_upload_that_was_cancelled_is_not_taken_for_a_whole_one(served):
+    id = served.create(100).json()["id"]
+    served.patch(id, 0, bytes(40))
+    assert served.client.delete(f"/v1/jobs/{id}").json()["state"] == "cancelled"
+    assert served.client.head(f"/v1/uploads/{id}", headers=TUS).status_code == 410
+    refused = served.patch(id, 40, bytes(60))
+    assert (refused.status_code, refused.json()["error"]) == (410, "The upload was given up.")
+
+
 def test_a_full_disk_is_said_before_and_while_it_fills(served, monkeypatch):
     spare = 2**30
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, spare + 150))

@@ -40,7 +40,7 @@ def routes(jobs):
     def offset(id: str, request: Request):
         """Says how much of an upload is there."""
         _check_version(request)
-        row = jobs.describe(jobs.get(id))
+        row = jobs.describe(_kept(jobs.get(id)))
         sizes = {"Upload-Offset": str(row["received"]), "Upload-Length": str(row["bytes"])}
         return Response(None, 200, {**RESUMABLE, **sizes, "Cache-Control": "no-store"})
 
@@ -48,13 +48,13 @@ def routes(jobs):
     async def patch(id: str, request: Request):
         """Takes the next part of an upload; with the last one its job waits."""
         _check_version(request)
-        row = await run_in_threadpool(jobs.get, id)
+        row = _kept(await run_in_threadpool(jobs.get, id))
         start = _check_patch(request, row)
         busy.take(id)
         try:
             size = await append(jobs.upload(id), row.bytes, start, request.stream())
         except FileNotFoundError:
-            raise Refused(404, "The upload was given up.", "one that is not.", "begin a new one.") from None
+            raise _given_up() from None
         except ClientDisconnect:
             # What came is kept, and nobody hears the answer.
             return Response(None, 400, RESUMABLE)
@@ -83,6 +83,17 @@ def _check_version(request):
         raise Refused(
             412, f"tus {wanted[:20]} is not spoken here.", f"tus {VERSION}.", "ask so.", {"Tus-Version": VERSION}
         )
+
+
+def _kept(row):
+    """Gives the row of an upload that was not given up: of others nothing is left, and none of them is whole."""
+    if row.state == "cancelled":
+        raise _given_up()
+    return row
+
+
+def _given_up():
+    return Refused(410, "The upload was given up.", "one that is not.", "begin a new one.")
 
 
 def _check_patch(request, row):
