@@ -52,6 +52,8 @@ class Jobs:
         self.folder, self.jobs, self.names, self.sizes, self.heads = folder, {}, {}, {}, []
         # How many bytes of the next parts are taken before the connection ends, and names that files are listed by.
         self.breaks, self.listed = [], None
+        # So many uploads are refused since the queue is full, and so many parts since another request writes.
+        self.full = self.locked = 0
 
     def path(self, id):
         return self.folder / f"{id}.bin"
@@ -72,6 +74,9 @@ class Jobs:
 
         @router.post("/v1/uploads", status_code=201)
         def create(request: Request):
+            if self.full:
+                self.full -= 1
+                raise Refused(429, "20 scans are waiting already.", "at most 20.", "wait.", {"Retry-After": "0"})
             words = dict(pair.split(" ") for pair in request.headers["Upload-Metadata"].split(","))
             self.heads.append({key: base64.b64decode(value).decode() for key, value in words.items()})
             id = uuid.uuid4().hex
@@ -89,6 +94,9 @@ class Jobs:
         @router.patch("/v1/uploads/{id}", status_code=204)
         async def patch(id: str, request: Request):
             body = await request.body()
+            if self.locked:
+                self.locked -= 1
+                raise Refused(423, "Another request writes to this upload.", "one at a time.", "wait.")
             assert request.headers["Content-Type"] == "application/offset+octet-stream"
             if int(request.headers["Upload-Offset"]) != self.path(id).stat().st_size:
                 raise Refused(409, "Another offset.", "the right one.", "ask for it.")
@@ -188,6 +196,12 @@ def test_an_upload_that_breaks_goes_on_where_the_service_is(made, scans, jobs):
     assert made.upload(scans / "Été 1_scan.pgm", id=id) == id
     assert made.wait(id)["state"] == "done"
     assert len(jobs.heads) == 1
+
+
+def test_a_full_queue_and_a_connection_that_still_writes_are_waited_for(made, scans, jobs):
+    jobs.full, jobs.locked = 2, TRIES - 1
+    assert made.wait(made.upload(scans / "Été 1_scan.pgm"))["state"] == "done"
+    assert (jobs.full, jobs.locked, len(jobs.heads)) == (0, 0, 1)
 
 
 def test_a_bad_scan_says_why(made, scans):

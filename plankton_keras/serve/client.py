@@ -105,8 +105,8 @@ class Client:
             metadata = [("filename", path.name), *([("dpi", f"{dpi:g}")] if dpi else [])]
             words = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in metadata)
             headers = {**TUS, "Upload-Length": str(total), "Upload-Metadata": words}
-            # Not tried again: an upload that nobody completes would stay.
-            created = self._ask("POST", "/v1/uploads", tries=1, headers=headers)
+            # Where the answer is lost, an upload that nobody completes would stay.
+            created = self._ask("POST", "/v1/uploads", resent=False, headers=headers)
             id = created.headers["Location"].rstrip("/").rpartition("/")[2]
         begun(id)
         with open(path, "rb") as file:
@@ -210,18 +210,18 @@ class Client:
         except httpx.TransportError as error:
             raise _unreachable(self.url, error) from error
 
-    def _ask(self, method, address, tries=TRIES, **content):
-        """Sends a request, again where the service is busy or cannot be reached for the moment."""
-        for count in range(1, tries + 1):
+    def _ask(self, method, address, resent=True, **content):
+        """Sends a request, again where the service is busy; if it may be `resent`, where nobody answers too."""
+        for count in range(1, TRIES + 1):
             pause = PAUSE * 2**count
             try:
                 answer = self._http.request(method, address, **content)
-                if answer.status_code not in (429, 503) or count == tries:
+                if answer.status_code not in (429, 503) or count == TRIES:
                     return _check(answer, self.url)
                 said = answer.headers.get("Retry-After", "")
                 pause = max(pause, int(said)) if said.isdigit() and len(said) < 4 else pause
             except httpx.TransportError as error:
-                if count == tries:
+                if count == TRIES or not resent:
                     raise _unreachable(self.url, error) from error
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
@@ -248,7 +248,8 @@ def _check(answer, url):
     lines = what, said.get("expected", "a request that it takes."), said.get("fix", "see docs/serve.md.")
     if answer.status_code == 401:
         raise SettingError(what, "the service's token.", "set PLANKTON_TOKEN.")
-    if answer.status_code >= 500 or answer.status_code in (408, 429):
+    # 423: a connection that broke unseen still holds the upload.
+    if answer.status_code >= 500 or answer.status_code in (408, 423, 429):
         raise _Later(*lines)
     raise (_Unknown if answer.status_code == 404 else InputError)(*lines)
 
