@@ -1,5 +1,6 @@
 """The door: tokens, other sites, sizes, slow senders, and the headers of every answer; through a real socket."""
 
+import asyncio
 import http.client
 import logging
 import socket
@@ -10,7 +11,7 @@ import pytest
 from patch_service import PREDICT, b64, client, listening, patch, png, service
 
 from plankton_keras.errors import SettingError
-from plankton_keras.serve.guarding import check_open, is_loopback
+from plankton_keras.serve.guarding import Guard, RequestLimits, check_open, is_loopback
 
 TOKEN = "correct-horse-battery"
 FILE = {"signature_name": "serving_bytes", "instances": [b64(png(patch()[0]))]}
@@ -111,6 +112,11 @@ class TestToken:
             assert http_client.get("/v1/service").status_code == 200
         with client(locked) as http_client:
             assert http_client.get("/v1/service").status_code == 401
+
+    def test_cookies_of_other_services_under_this_name_do_no_harm(self, locked):
+        with client(locked) as http_client:
+            cookies = f'theme={{"dark": true}}; plankton_token={TOKEN}; a b'
+            assert http_client.get("/v1/service", headers={"Cookie": cookies}).status_code == 200
 
     def test_it_stands_in_no_log(self, locked, caplog):
         with caplog.at_level(logging.DEBUG), client(locked, TOKEN) as http_client:
@@ -247,6 +253,24 @@ class TestSlowSenders:
             pytest.fail("the answer is lost")
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert time.monotonic() - started < 4
+
+    def test_an_upload_that_falls_silent_however_much_of_it_came(self):
+        came, statuses = [{"type": "http.request", "body": bytes(2**20), "more_body": True}], []
+
+        async def reading(_, receive, __):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        async def receive():
+            return came.pop() if came else await asyncio.sleep(60)
+
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        head = {"type": "http", "method": "PATCH", "path": "/v1/uploads/a", "headers": [(b"host", b"localhost")]}
+        guard = Guard(reading, RequestLimits(10, 2**30, seconds=0.05))
+        asyncio.run(asyncio.wait_for(guard(head, receive, send), 5))
+        assert statuses == [408, None]
 
     def test_others_are_answered_meanwhile(self, address):
         where = urlsplit(address)

@@ -10,10 +10,10 @@ import ipaddress
 import json
 import time
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 
 from plankton_keras.errors import SettingError
@@ -50,7 +50,8 @@ class RequestLimits:
     Attributes:
         patch_bytes: Bytes of a request for patches.
         upload_bytes: Bytes of a part of an upload.
-        seconds: Time in which a body is to arrive; that of an upload has longer if it keeps coming.
+        seconds: Time in which a body is to arrive; that of an upload has longer if it keeps coming, but is never silent
+            for so long.
     """
 
     patch_bytes: int
@@ -202,11 +203,8 @@ def _token_of(headers):
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return cookie.value if cookie else ""
+    # Not SimpleCookie, which reads none where one is odd: those of other services under the same name come along.
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _is_here(headers):
@@ -246,7 +244,8 @@ class _Exchange:
             return await self._receive()
         left = self.started + self._limits.seconds - time.monotonic()
         if self.scope["path"].startswith(UPLOADS):
-            left += self._bytes / SLOWEST
+            # Who was cut off unseen would else hold the upload for hours.
+            left = min(left + self._bytes / SLOWEST, self._limits.seconds)
         try:
             message = await asyncio.wait_for(self._receive(), max(left, 0))
         except TimeoutError:
