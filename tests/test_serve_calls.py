@@ -11,6 +11,7 @@ from patch_service import b64, patch, png, version
 from PIL import Image
 
 from plankton_keras.errors import InputError
+from plankton_keras.serve import calls
 from plankton_keras.serve.calls import read_call, write_answer
 
 SIGNATURES = version().signatures
@@ -99,6 +100,15 @@ def test_the_size_of_a_file_is_read_from_its_header(kind):
     data = io.BytesIO()
     Image.new("L", (128, 64)).save(data, kind)
     assert read({"signature_name": "serving_bytes", "instances": [b64(data.getvalue())]}).size == (64, 128)
+
+
+def test_a_file_that_is_claimed_a_million_times_is_looked_at_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(calls, "claimed_size", lambda data: looked.append(data) or (64, 64))
+    tensor = {"dtype": "DT_STRING", "tensorShape": {"dim": [{"size": "1000000"}]}, "stringVal": [b64(FILES[0])["b64"]]}
+    with pytest.raises(InputError, match="1000000 patches of 64 x 64 pixels are asked for"):
+        read({"signature_name": "serving_bytes", "inputs": {"image_bytes": tensor}})
+    assert looked == [FILES[0]]
 
 
 def of_file(data):
