@@ -27,6 +27,8 @@ from plankton_keras.zooprocess_metadata import read_metadata
 
 # Names of tables in messages, and of their files.
 FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
+# What prediction.json says at least.
+NEEDED = {"status", "scans", "classes", "settings", "model", "model_sha256"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
 
 TOO_LOW = "its abundance, biovolume and spectrum are of its other scans alone, and too low"
@@ -106,6 +108,12 @@ def read_predictions(folder):
         ArtefactError: If it is none, is not finished, or holds no scan.
     """
     content = read_json(Path(folder) / "prediction.json", "give a folder that plankton predict wrote.")
+    if not isinstance(content, dict) or not content.keys() >= NEEDED:
+        raise ArtefactError(
+            f"{folder}/prediction.json is of something else.",
+            f"{', '.join(sorted(NEEDED))} in it.",
+            "give a folder that plankton predict wrote.",
+        )
     if content["status"] == "running" or not content["scans"]:
         raise ArtefactError(
             f"{folder} {'is not finished' if content['scans'] else 'holds no scan'}.",

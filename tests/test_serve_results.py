@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
+from click.testing import CliRunner
 from serving import DRAWN, draw, encoded, predictor, service
 
+from plankton_keras.cli import main
 from plankton_keras.config import PredictConfig
 from plankton_keras.files import sha256
 from plankton_keras.images import pixel_mm
@@ -307,6 +309,39 @@ def test_folders_whose_scans_are_paths_are_left_out(predictions, stem):
     content["scans"][0]["scan"] = stem
     path.write_text(json.dumps(content))
     assert folders_of(predictions) == []
+
+
+def test_the_living_classes_of_a_folder_are_those_that_it_names(predictions, tmp_path):
+    path = predictions / "cruise" / "prediction.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "living": {"copepod": True, "egg": False}}))
+    with service(tmp_path / "data", predictions=predictions) as served:
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        first, _ = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert served.worker.work()
+        living = {each["name"]: each["living"] for each in served.objects(first["id"])["classes"]}
+    assert living == {"non-living": False, "copepod": True, "egg": False}
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"status": "done", "scans": [{"scan": "a"}]}'])
+def test_a_prediction_json_of_something_else_is_left_out(predictions, tmp_path, content):
+    (predictions / "begun" / "prediction.json").write_text(content)
+    assert [folder.name for folder in folders_of(predictions)] == ["cruise"]
+    done = CliRunner().invoke(main, ["measure", str(predictions / "begun"), "--out", str(tmp_path / "out")])
+    assert (done.exit_code, done.stderr) == (
+        4,
+        f"{predictions / 'begun'}/prediction.json is of something else.\n"
+        "Expected: classes, model, model_sha256, scans, settings, status in it.\n"
+        "Fix: give a folder that plankton predict wrote.\n",
+    )
+
+
+def test_a_folder_of_predictions_that_is_not_there_is_said_at_the_start(tmp_path):
+    done = CliRunner().invoke(main, ["serve", str(tmp_path), "--predictions", str(tmp_path / "none")])
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"--predictions {tmp_path / 'none'} is no folder.\nExpected: a folder of prediction folders.\nFix: make it.\n",
+    )
+    assert folders_of(tmp_path / "none") == []
 
 
 def test_scans_that_moved_fail_and_other_folders_are_unknown(predictions, tmp_path):

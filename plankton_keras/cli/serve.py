@@ -4,6 +4,7 @@ import click
 
 from plankton_keras.cli import options, output
 from plankton_keras.config import ServeConfig
+from plankton_keras.errors import SettingError
 
 
 @click.command()
@@ -38,6 +39,9 @@ def serve(export, token, config_file, flags, **settings):
 
     # What can be wrong is found before the model is loaded, which takes seconds.
     check_open(config.host, token)
+    predictions = places["predictions"]
+    if predictions and not predictions.is_dir():
+        raise SettingError(f"--predictions {predictions} is no folder.", "a folder of prediction folders.", "make it.")
     socket = bind(config.host, config.port)
     output.prepare(flags.quiet)
     output.log_requests(flags.quiet)

@@ -42,7 +42,7 @@ def folders_of(root):
         A list of `Folder`, by name; those that are not whole, or hold what is no name of a scan, are left out.
     """
     found = []
-    for path in [Path(root), *sorted(Path(root).iterdir())] if root else []:
+    for path in [Path(root), *sorted(Path(root).iterdir())] if root and Path(root).is_dir() else []:
         if (path / NAME).is_file() and not path.is_symlink():
             try:
                 content = read_predictions(path)

@@ -113,8 +113,7 @@ def measure(task, naming, tell):
     for kind in ("packages", "reports", "plots"):
         result[kind] = [Path(path).name for path in result[kind]]
     write_json(out / "measure.json", result)
-    ground, *others = content["classes"]
-    write_json(task.folder / CLASSES, {ground: False, **(living or dict.fromkeys(others, True))})
+    write_json(task.folder / CLASSES, {content["classes"][0]: False, **(living or content["living"])})
     out.replace(task.folder / MEASURES)
     with open_image(task.prediction / f"{task.stem}_mask.png") as mask:
         write_shapes(task.folder / SHAPES, task.prediction, task.stem, mask, task.folder / MEASURES / "objects.csv")
