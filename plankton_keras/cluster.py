@@ -336,7 +336,7 @@ def _connect(address):
         raise SettingError(
             "--scheduler needs Dask, which is not installed.",
             "the extra `cluster`.",
-            "pip install 'plankton_keras[cluster]'.",
+            'pip install ".[cluster]" --constraint constraints.txt',
         ) from None
     place = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:

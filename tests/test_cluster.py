@@ -195,7 +195,7 @@ def test_a_cluster_without_dask_names_the_extra(monkeypatch):
     assert str(caught.value) == (
         "--scheduler needs Dask, which is not installed.\n"
         "Expected: the extra `cluster`.\n"
-        "Fix: pip install 'plankton_keras[cluster]'."
+        'Fix: pip install ".[cluster]" --constraint constraints.txt'
     )
 
 

@@ -137,12 +137,13 @@ def test_an_empty_folder_is_claimed_as_it_is(tmp_path):
 
 def test_a_folder_with_content_is_refused_and_kept(tmp_path):
     (tmp_path / "kept").touch()
-    with pytest.raises(ArtefactError) as caught:
-        claim_folder(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path} already has content.\nExpected: a new folder.\n"
-        "Fix: add --resume to complete it, --overwrite to replace it, or choose another --out."
-    )
+    for resume, words in ((False, "add --resume to complete it, --overwrite"), (None, "add --overwrite")):
+        with pytest.raises(ArtefactError) as caught:
+            claim_folder(tmp_path, resume=resume)
+        assert str(caught.value) == (
+            f"{tmp_path} already has content.\nExpected: a new folder.\n"
+            f"Fix: {words} to replace it, or choose another --out."
+        )
     assert names(tmp_path) == ["kept"]
 
 
