@@ -40,16 +40,17 @@ def main():
     parser.add_argument("--seconds", type=float, default=60, help="of the many clients")
     parser.add_argument("--rounds", type=int, default=5, help="of the single requests, by turns")
     parser.add_argument("--repeats", type=int, default=20, help="requests a round")
-    parser.add_argument("--work", type=Path, default=Path("serving-bench"), help="folder of the scan")
+    parser.add_argument(
+        "--work", type=Path, default=Path("serving-bench"), help="folder of the scan, and of the service"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     patches = cut(options.work, options.size)
     files = [cv2.imencode(".png", patch)[1].tobytes() for patch in patches]
     direct = Direct(options.export)
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "plankton_keras", "serve", str(options.export), "--port", str(port), "--quiet"]
-    )
+    words = ["serve", str(options.export), "--data", str(options.work / "data"), "--port", str(port), "--quiet"]
+    server = subprocess.Popen([sys.executable, "-m", "plankton_keras", *words])
     try:
         wait_for(port)
         result = {"size": options.size, "bytes_of_a_png": len(files[0])}
