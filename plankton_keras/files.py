@@ -247,7 +247,7 @@ def free_name(name, taken):
     return found
 
 
-def claim_folder(out, overwrite=False, resume=False):
+def claim_folder(out, overwrite=False, resume=None):
     """Makes the folder that a command writes to, or refuses; until `release_folders` no other process gets it.
 
     Args:

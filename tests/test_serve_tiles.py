@@ -254,6 +254,20 @@ def test_tiles_of_a_scan_that_is_deleted_meanwhile_say_that_there_is_none(monkey
     assert (answer.status_code, answer.json()["error"]) == (404, "There is no job a.")
 
 
+def test_a_scan_whose_tiles_stand_does_not_wait_for_those_of_another(service, tmp_path, monkeypatch):
+    client, made = service
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.pgm"), drawn(9, 9))
+    asked(client, "a")
+    go = threading.Event()
+    monkeypatch.setattr(pyramids, "_rows_of", lambda _: go.wait(10) and [drawn(9, 9)])
+    begun = made.prepare("b")
+    answer = client.get("/v1/jobs/a/tiles")
+    go.set()
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert begun.result(10).width == 9
+
+
 MEASURE = """
 import json, sys, time
 from pathlib import Path

@@ -61,7 +61,7 @@ def _finish(result, lines, crops, out, flags):
     from plankton_keras.files import claim_folder
     from plankton_keras.report import write_report
 
-    out = claim_folder(out, flags.overwrite, resume=None)
+    out = claim_folder(out, flags.overwrite)
     write_report(out / "report.html", result, crops)
     lines = [*lines, f"Report: {out / 'report.html'}, every figure: {out / 'metrics.json'}"]
     output.finish(result, lines, flags.json, out / "metrics.json")

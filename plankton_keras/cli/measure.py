@@ -69,7 +69,7 @@ def measure(predictions, out, template, lint, flags, **settings):
     content = masked.content if masked else read_predictions(predictions)
     grouping = Grouping(settings.pop("join"), settings.pop("separate"))
     context = Context.of(content, **named_by, grouping=grouping, **settings)
-    out = Path(claim_folder(out, flags.overwrite, resume=None))
+    out = Path(claim_folder(out, flags.overwrite))
     if masked:
         predictions = out / "prediction"
         masked.write(predictions)

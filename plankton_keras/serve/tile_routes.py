@@ -37,7 +37,7 @@ class Pyramids:
         self._begun, self._shares, self._stopped = {}, {}, set()
 
     def prepare(self, id):
-        """Begins the pyramid of a scan unless it stands or is being made; what failed is tried again.
+        """Begins the pyramid of a scan unless it is being made; what failed is tried again.
 
         Args:
             id: Of the scan.
@@ -107,11 +107,13 @@ def routes(find):
     @router.get("/v1/jobs/{id}/tiles")
     def about(id: str):
         """Size, tile and levels of a scan; 202 with the share that is made while its pyramid is not whole."""
-        begun = pyramids.prepare(id)
-        if not begun.done():
-            share = round(pyramids.share(id), 3)
-            return JSONResponse({"ready": False, "progress": share}, 202, {"Retry-After": "1"})
-        made = begun.result()
+        made = pyramids.standing(id)
+        if made is None:
+            begun = pyramids.prepare(id)
+            if not begun.done():
+                share = round(pyramids.share(id), 3)
+                return JSONResponse({"ready": False, "progress": share}, 202, {"Retry-After": "1"})
+            made = begun.result()
         return {"ready": True, "width": made.width, "height": made.height, "tile": made.tile, "levels": made.levels}
 
     @router.get("/v1/jobs/{id}/tiles/{level}/{column}_{row}.jpg")
