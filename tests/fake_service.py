@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -74,6 +74,8 @@ class FakeService:
         hold: Set it to an Event, and the second half of a part waits for it.
         step_seconds: How long a job stays in a state.
         posts: Uploads that were begun.
+        refusals: So many streams of events are refused.
+        early: So many times a scan is asked for too early for its tiles.
     """
 
     def __init__(self, folder, size=(1400, 1800), renamed=None):
@@ -84,6 +86,7 @@ class FakeService:
             {"name": (renamed or {}).get(name, name), "living": LIVING[name], "colour": COLOURS[name]} for name in NAMES
         ]
         self.jobs, self.states, self.posts, self.changes = {}, {}, 0, 0
+        self.refusals = self.early = 0
 
     def add(self, scan, state="done", content=None, id=None):
         """Adds a job as if it had come before."""
@@ -100,6 +103,12 @@ class FakeService:
         self.states[id] = {"now": copy.deepcopy(self.first), "masks": dict(self.masks), "past": [], "future": []}
         self.changes += 1
         return id
+
+    def find(self, id):
+        if self.early:
+            self.early -= 1
+            raise HTTPException(409, "The job is predicting")
+        return self.folder / f"{id}.pgm", None, self.folder / f"{id}_tiles"
 
     def change(self, id, **values):
         self.jobs[id] |= values
@@ -241,7 +250,7 @@ def build_app(fake):
         about = {"name": "plankton", "model": "plankton", "version": 3, "model_sha256": "ab" * 32, "classifier": True}
         return about | {"classes": fake.classes, "limits": limits}
 
-    app.include_router(routes(lambda id: (fake.folder / f"{id}.pgm", None, fake.folder / f"{id}_tiles")))
+    app.include_router(routes(fake.find))
     add_uploads(app, fake)
     add_jobs(app, fake)
     add_objects(app, fake)
@@ -309,6 +318,9 @@ def add_jobs(app, fake):
 
     @app.get("/v1/events")
     def events(request: Request):
+        if fake.refusals:
+            fake.refusals -= 1
+            return three(503, "The service starts.")
         return StreamingResponse(told(request, None), media_type="text/event-stream")
 
     @app.get("/v1/jobs/{id}/events")

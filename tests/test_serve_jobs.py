@@ -23,6 +23,7 @@ from plankton_keras.serve import job_routes, notifying, worker
 from plankton_keras.serve.jobs import Jobs
 from plankton_keras.serve.limits import Limits
 from plankton_keras.serve.notifying import Notifier
+from plankton_keras.serve.refusing import Refused
 
 
 @pytest.fixture
@@ -286,6 +287,15 @@ def test_folders_without_a_job_are_swept_at_the_start(tmp_path):
     stray.mkdir(parents=True)
     with service(tmp_path / "data"):
         assert not stray.exists()
+
+
+def test_tiles_wait_until_the_scan_has_its_name(served):
+    id = served.upload(encoded(draw()))
+    served.jobs.store.change(id, state="predicting", file="rg_scan.png")
+    with pytest.raises(Refused, match="The job is predicting"):
+        served.jobs.scan(id)
+    served.jobs.upload(id).replace(served.jobs.folder(id) / "rg_scan.png")
+    assert served.jobs.scan(id)[0] == served.jobs.folder(id) / "rg_scan.png"
 
 
 def test_a_data_folder_has_one_service(tmp_path):

@@ -411,11 +411,37 @@ def test_a_token_is_asked_for_once(browser, service):
         opened.wrong = [said for said in opened.wrong if "401" not in said]
 
 
+def test_the_list_goes_on_after_its_events_were_refused(browser, service):
+    service.refusals = 1
+    opened = Opened(browser, service)
+    with opened:
+        opened.page.wait_for_selector(".drop")
+        while service.refusals:
+            opened.page.wait_for_timeout(50)
+        service.add("later")
+        opened.page.wait_for_selector(".name:has-text('later')")
+        opened.wrong = [said for said in opened.wrong if "503" not in said]
+
+
+def test_a_picture_is_waited_for_and_a_scan_that_failed_has_none(browser, service):
+    done = service.add("a")
+    service.add("broken", "failed")
+    service.early = 2
+    opened = Opened(browser, service)
+    with opened:
+        page = opened.scan(done)
+        assert service.early == 0
+        page.goto(f"{service.url}#/scan/{list(service.jobs)[1]}")
+        page.wait_for_selector("text=There is no picture of this scan.")
+        opened.wrong = [said for said in opened.wrong if "409" not in said]
+
+
 def test_jobs_are_cancelled_and_deleted_and_folders_opened(browser, service):
     running, done = service.add("running", "predicting"), service.add("old")
     with Opened(browser, service) as opened:
         page = opened.page
         page.click("[aria-label='Cancel running']")
+        page.wait_for_selector("#confirm p:text-is('What was computed so far is lost.')")
         page.click("#confirm [value=yes]")
         page.wait_for_selector(".state.cancelled")
         assert service.jobs[running]["state"] == "cancelled"

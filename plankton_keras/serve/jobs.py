@@ -146,7 +146,9 @@ class Jobs:
             Refused: If there is no such job, or its scan is not whole, not looked at yet, or bad.
         """
         row = self.get(id)
-        if row.file is None or row.state not in ("predicting", "measuring", "done"):
+        # The name is noted before the file has it.
+        named = row.file and not self.upload(id).is_file()
+        if not named or row.state not in ("predicting", "measuring", "done"):
             raise Refused(409, f"The job is {row.state}.", "a job whose scan is whole.", "wait until it is.")
         task, range_ = self.task(row), parse_gray_range(self.config.gray_range)
         if task.source:

@@ -14,6 +14,9 @@ const SILENT = {
   fix: "start it again with plankton serve; the page goes on by itself.",
 };
 
+// Milliseconds after which a stream that was refused is asked for again.
+const RETRY = 5000;
+
 /** Whether trying again may help: nobody answered, the service is busy, or it failed. */
 export const passing = (error) => error.status === 0 || error.status === 408 || error.status === 429 || error.status >= 500;
 
@@ -78,16 +81,31 @@ async function signIn() {
 
 /** Listens to the changes of jobs; gives a function that ends it. `back` is called when the line was cut and is there again. */
 export function listen(path, { changed, removed = () => {}, back }) {
-  const source = new EventSource(path);
-  let cut = false;
-  source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
-  source.addEventListener("deleted", (event) => removed(JSON.parse(event.data).id));
-  source.addEventListener("error", () => (cut = true));
-  source.addEventListener("open", () => {
-    if (cut) back();
-    cut = false;
-  });
-  return () => source.close();
+  let [source, timer, cut, ended] = [null, null, false, false];
+  function open() {
+    if (ended) return;
+    source = new EventSource(path);
+    source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
+    source.addEventListener("deleted", (event) => removed(JSON.parse(event.data).id));
+    source.addEventListener("error", () => {
+      cut = true;
+      // The browser tries again where nobody answers, but takes a refusal for the end: of a proxy whose service starts anew.
+      if (source.readyState === EventSource.CLOSED) later();
+    });
+    source.addEventListener("open", () => {
+      if (cut) back();
+      cut = false;
+    });
+  }
+  // Asks first, for the token too, since an EventSource does not say what is wrong.
+  const again = () => ask("GET", "v1/service").then(back).then(open).catch(later);
+  const later = () => (timer = setTimeout(again, RETRY));
+  open();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+    source.close();
+  };
 }
 
 export const jobPath = (id, ...rest) => ["v1/jobs", id, ...rest].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");

@@ -34,7 +34,6 @@ export class JobList {
     attempt(() => this.loadFolders());
   }
 
-
   drop() {
     const input = h("input", { type: "file", multiple: true, id: "files", class: "hidden", onchange: () => this.take(input) });
     this.dpi = h("input", { type: "number", min: 1, max: 100000, step: "any", inputmode: "decimal", placeholder: "from the file", id: "dpi" });
@@ -46,12 +45,14 @@ export class JobList {
       h("label", { class: "inline" }, "Resolution ", this.dpi, " dpi"),
     );
     // The whole window takes files: a browser would else open one that misses the zone.
+    const carries = (event) => event.dataTransfer?.types.includes("Files");
     const over = (event) => {
-      if (!event.dataTransfer?.types.includes("Files")) return;
+      if (!carries(event)) return;
       event.preventDefault();
       zone.classList.toggle("over", event.type !== "dragleave" || event.relatedTarget !== null);
     };
     const dropped = (event) => {
+      if (!carries(event)) return;
       event.preventDefault();
       zone.classList.remove("over");
       this.add([...event.dataTransfer.files]);
@@ -268,7 +269,7 @@ class JobRow {
     const done = FINAL.includes(state);
     const sure = done
       ? await confirmed(`Delete ${scan}?`, "Its scan, results and corrections are removed from the service.", "Delete")
-      : await confirmed(`Cancel ${scan}?`, "What is computed so far is lost.", "Cancel it");
+      : await confirmed(`Cancel ${scan}?`, `What was ${state === "uploading" ? "sent" : "computed"} so far is lost.`, "Cancel it");
     if (!sure) return;
     await attempt(async () => {
       const job = await json("DELETE", jobPath(id));

@@ -26,7 +26,7 @@ export class OpenScan extends EventTarget {
     this.turn = Promise.resolve();
     if (job.state === "done") this.load().catch(fault);
     if (!FINAL.includes(job.state)) {
-      this.stop = listen(jobPath(id, "events"), { changed: (each) => this.changed(each), back: () => this.reload().catch(fault) });
+      this.stop = listen(jobPath(id, "events"), { changed: (each) => this.changed(each), removed: () => this.reload(), back: () => this.reload() });
     }
   }
 
@@ -48,7 +48,13 @@ export class OpenScan extends EventTarget {
   }
 
   async reload() {
-    this.changed(await json("GET", jobPath(this.id)));
+    try {
+      this.changed(await json("GET", jobPath(this.id)));
+    } catch (error) {
+      // Somebody deleted it.
+      if (error.status === 404) this.stop();
+      fault(error);
+    }
   }
 
   async load() {

@@ -6,7 +6,7 @@ import { CountPanel, FilePanel, SpectrumPanel, summaries } from "./counts.js";
 import { Gallery } from "./gallery.js";
 import { FINAL } from "./jobs.js";
 import { bindKeys } from "./keys.js";
-import { confirmed } from "./notices.js";
+import { confirmed, tell } from "./notices.js";
 import { ObjectPanel } from "./panel.js";
 import { OpenScan } from "./scan.js";
 import { Viewer } from "./viewer.js";
@@ -113,6 +113,10 @@ export class ScanView {
     const object = this.scan.objects.get(label);
     if (!object || this.scan.selected.size !== 1) return;
     if (this.now !== "viewer") this.mode("viewer");
+    if (!this.viewer.osd) {
+      tell("The line is drawn on the picture, which is being prepared.");
+      return;
+    }
     this.cutting.hidden = false;
     this.viewer.cut(object, (line) => {
       this.cutting.hidden = true;

@@ -2,6 +2,7 @@
 
 import { json, jobPath } from "./api.js";
 import { button, diameterText, h, percent, score } from "./dom.js";
+import { FINAL } from "./jobs.js";
 import { Knife } from "./knife.js";
 import { fault } from "./notices.js";
 import { draw } from "./outlines.js";
@@ -21,6 +22,12 @@ if (!document.querySelector("style[data-openseadragon-mobile-css]")) {
   const mark = document.createElementNS("urn:nothing", "style");
   mark.setAttribute("data-openseadragon-mobile-css", "");
   document.head.append(mark);
+}
+
+/** Answers for a scan that is not to be had yet, though its work has begun. */
+function early(error) {
+  if (error.status !== 409) throw error;
+  return {};
 }
 
 export class Viewer {
@@ -57,13 +64,21 @@ export class Viewer {
   /** Waits for the tiles and opens them. */
   async open() {
     for (;;) {
-      if (!SHOWN.includes(this.scan.job.state)) {
+      const { state } = this.scan.job;
+      if (!SHOWN.includes(state) && FINAL.includes(state)) {
+        this.waiting.textContent = "There is no picture of this scan.";
+        return;
+      }
+      if (!SHOWN.includes(state)) {
         this.waiting.textContent = "The scan can be looked at once its work has begun.";
         await new Promise((done) => this.scan.addEventListener("job", done, { once: true, signal: this.stop.signal }));
         continue;
       }
-      const about = await json("GET", jobPath(this.scan.id, "tiles"), undefined, this.stop.signal);
-      if (about.width) return this.show(about);
+      const about = await json("GET", jobPath(this.scan.id, "tiles"), undefined, this.stop.signal).catch(early);
+      if (about.width) {
+        this.show(about);
+        return;
+      }
       this.waiting.textContent = `The picture is being prepared: ${percent(about.progress ?? 0)}.`;
       await new Promise((done) => setTimeout(done, POLL));
       this.stop.signal.throwIfAborted();
@@ -242,7 +257,6 @@ export class Viewer {
 
   /** Lets the user draw a line over an object; `done` is called with its points. */
   cut(object, done) {
-    if (!this.osd) return;
     this.endCut();
     // Near enough to see where the animals touch.
     this.lookAt(object, Math.max(object.box[2], object.box[3]) * this.place().scale < 200);
