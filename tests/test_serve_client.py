@@ -54,6 +54,8 @@ class Jobs:
         self.breaks, self.listed = [], None
         # So many uploads are refused since the queue is full, and so many parts since another request writes.
         self.full = self.locked = 0
+        # So many files come in part only.
+        self.cut = 0
 
     def path(self, id):
         return self.folder / f"{id}.bin"
@@ -121,6 +123,9 @@ class Jobs:
 
         @router.get("/v1/jobs/{id}/files/{name}")
         def file(id: str, name: str):
+            if self.cut:
+                self.cut -= 1
+                return Response(b"part", headers={"Content-Length": "9"}) if self.cut else Response(None, 503)
             return FileResponse(self.folder / id / name)
 
         return router
@@ -202,6 +207,14 @@ def test_a_full_queue_and_a_connection_that_still_writes_are_waited_for(made, sc
     jobs.full, jobs.locked = 2, TRIES - 1
     assert made.wait(made.upload(scans / "Été 1_scan.pgm"))["state"] == "done"
     assert (jobs.full, jobs.locked, len(jobs.heads)) == (0, 0, 1)
+
+
+def test_a_download_that_breaks_is_begun_anew(made, scans, jobs, tmp_path):
+    id = made.upload(scans / "Été 1_scan.pgm")
+    jobs.cut = 3
+    (path,) = made.download(id, tmp_path, lambda name: name.endswith("_mask.png"))
+    assert path.read_bytes() == (jobs.folder / id / path.name).read_bytes()
+    assert jobs.cut == 0
 
 
 def test_a_bad_scan_says_why(made, scans):

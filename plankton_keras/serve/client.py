@@ -121,7 +121,7 @@ class Client:
                 except (httpx.TransportError, _Later) as error:
                     failures += 1
                     if failures == TRIES:
-                        raise error if isinstance(error, _Later) else _unreachable(self.url, error) from error
+                        raise _said(error, self.url) from error
                     time.sleep(PAUSE * 2**failures)
                 # As the service counts, whatever became of what was sent.
                 sent = self._offset(id)
@@ -200,15 +200,19 @@ class Client:
         return paths
 
     def _save(self, address, path):
-        try:
-            with self._http.stream("GET", address) as answer, open(path, "wb") as file:
-                if answer.is_error:
-                    answer.read()
-                _check(answer, self.url)
-                for part in answer.iter_bytes():
-                    file.write(part)
-        except httpx.TransportError as error:
-            raise _unreachable(self.url, error) from error
+        for count in range(1, TRIES + 1):
+            try:
+                with self._http.stream("GET", address) as answer, open(path, "wb") as file:
+                    if answer.is_error:
+                        answer.read()
+                    _check(answer, self.url)
+                    for part in answer.iter_bytes():
+                        file.write(part)
+                return
+            except (httpx.TransportError, _Later) as error:
+                if count == TRIES:
+                    raise _said(error, self.url) from error
+            time.sleep(PAUSE * 2**count)
 
     def _ask(self, method, address, resent=True, **content):
         """Sends a request, again where the service is busy; if it may be `resent`, where nobody answers too."""
@@ -252,6 +256,11 @@ def _check(answer, url):
     if answer.status_code >= 500 or answer.status_code in (408, 423, 429):
         raise _Later(*lines)
     raise (_Unknown if answer.status_code == 404 else InputError)(*lines)
+
+
+def _said(error, url):
+    """Words an error of the last try."""
+    return error if isinstance(error, _Later) else _unreachable(url, error)
 
 
 def _unreachable(url, error):
