@@ -6,6 +6,7 @@ import functools
 import json
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -296,6 +297,14 @@ def test_tiles_wait_until_the_scan_has_its_name(served):
         served.jobs.scan(id)
     served.jobs.upload(id).replace(served.jobs.folder(id) / "rg_scan.png")
     assert served.jobs.scan(id)[0] == served.jobs.folder(id) / "rg_scan.png"
+
+
+def test_an_upload_that_becomes_a_scan_while_it_is_looked_at_is_described(served, monkeypatch):
+    row = served.jobs.get(served.create(100).json()["id"])
+    served.jobs.upload(row.id).unlink()
+    # As it was a moment ago.
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    assert served.jobs.describe(row)["received"] == 0
 
 
 def test_a_data_folder_has_one_service(tmp_path):

@@ -160,8 +160,7 @@ class Jobs:
         progress = {"done": 1.0}.get(row.state, self.progress.get(row.id, 0.0))
         received = row.bytes
         if row.state == "uploading":
-            path = self.upload(row.id)
-            received = path.stat().st_size if path.is_file() else 0
+            received = _size(self.upload(row.id))
             progress = received / row.bytes
         return {
             "id": row.id,
@@ -221,8 +220,8 @@ class Jobs:
 
     def received(self, id):
         """Looks whether an upload is whole; then its job waits."""
-        row, path = self.store.get(id), self.upload(id)
-        if row and row.state == "uploading" and path.is_file() and path.stat().st_size == row.bytes:
+        row = self.store.get(id)
+        if row and row.state == "uploading" and _size(self.upload(id)) == row.bytes:
             self.store.change(id, ("uploading",), state="waiting")
             self.woken.set()
         self.notifier.tell(id)
@@ -352,6 +351,14 @@ def _lock(path):
             f"{path.parent} is used by another service.", "a data folder of its own.", "choose another --data."
         ) from None
     return file
+
+
+def _size(path):
+    """Gives the bytes of a file; 0 where it is gone, such as by getting the name of a scan meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _deadly(row):
