@@ -76,6 +76,7 @@ class FakeService:
         posts: Uploads that were begun.
         refusals: So many streams of events are refused.
         early: So many times a scan is asked for too early for its tiles.
+        streams: Streams of events that are open.
     """
 
     def __init__(self, folder, size=(1400, 1800), renamed=None):
@@ -86,7 +87,7 @@ class FakeService:
             {"name": (renamed or {}).get(name, name), "living": LIVING[name], "colour": COLOURS[name]} for name in NAMES
         ]
         self.jobs, self.states, self.posts, self.changes = {}, {}, 0, 0
-        self.refusals = self.early = 0
+        self.refusals = self.early = self.streams = 0
 
     def add(self, scan, state="done", content=None, id=None):
         """Adds a job as if it had come before."""
@@ -328,6 +329,14 @@ def add_jobs(app, fake):
         return StreamingResponse(told(request, id), media_type="text/event-stream")
 
     async def told(request, id):
+        fake.streams += 1
+        try:
+            async for text in changes(request, id):
+                yield text
+        finally:
+            fake.streams -= 1
+
+    async def changes(request, id):
         seen, said = -1, {}
         yield ": hello\n\n"
         while not await request.is_disconnected() and not fake.closing:

@@ -423,6 +423,33 @@ def test_the_list_goes_on_after_its_events_were_refused(browser, service):
         opened.wrong = [said for said in opened.wrong if "503" not in said]
 
 
+def test_a_tab_that_nobody_sees_holds_no_connection_and_is_up_to_date_when_seen(browser, service):
+    def see(page, hidden):
+        page.evaluate(
+            """(hidden) => {
+                Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+                document.dispatchEvent(new Event('visibilitychange'));
+            }""",
+            hidden,
+        )
+
+    with Opened(browser, service) as opened:
+        page = opened.page
+        service.add("first")
+        page.wait_for_selector(".name:has-text('first')")
+        while not service.streams:
+            page.wait_for_timeout(50)
+        see(page, hidden=True)
+        while service.streams:
+            page.wait_for_timeout(50)
+        service.add("second")
+        page.wait_for_timeout(500)
+        assert page.locator(".name:has-text('second')").count() == 0
+        see(page, hidden=False)
+        page.wait_for_selector(".name:has-text('second')")
+        assert service.streams == 1
+
+
 def test_a_picture_is_waited_for_and_a_scan_that_failed_has_none(browser, service):
     done = service.add("a")
     service.add("broken", "failed")

@@ -83,7 +83,8 @@ async function signIn() {
 export function listen(path, { changed, removed = () => {}, back }) {
   let [source, timer, cut, ended] = [null, null, false, false];
   function open() {
-    if (ended) return;
+    if (ended || document.hidden) return;
+    source?.close();
     source = new EventSource(path);
     source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
     source.addEventListener("deleted", (event) => removed(JSON.parse(event.data).id));
@@ -100,11 +101,22 @@ export function listen(path, { changed, removed = () => {}, back }) {
   // Asks first, for the token too, since an EventSource does not say what is wrong.
   const again = () => ask("GET", "v1/service").then(back).then(open).catch(later);
   const later = () => (timer = setTimeout(again, RETRY));
+  const rest = () => {
+    clearTimeout(timer);
+    source?.close();
+    cut = true;
+  };
+  // A browser has six connections to a service for all its tabs: those that nobody sees leave theirs to the others.
+  const seen = () => {
+    rest();
+    open();
+  };
+  document.addEventListener("visibilitychange", seen);
   open();
   return () => {
     ended = true;
-    clearTimeout(timer);
-    source.close();
+    document.removeEventListener("visibilitychange", seen);
+    rest();
   };
 }
 
