@@ -299,19 +299,16 @@ def count_objects(masks):
                 ids = mask.read(Window(top, 0, min(COUNT_BAND, mask.height - top), mask.width))
                 for mask_id, box in enumerate(ndimage.find_objects(ids), 1):
                     if box is not None:
-                        fresh = _fresh_objects(ids[box] == mask_id, _below(above == mask_id)[box[1]], box[0].start == 0)
+                        # Pixels one column aside touch too, those beside the box as well.
+                        reach = ndimage.binary_dilation(above == mask_id, structure=np.ones(3))[box[1]]
+                        fresh = _fresh_objects(ids[box] == mask_id, reach, box[0].start == 0)
                         counts[mask_id] = counts.get(mask_id, 0) + fresh
                 above = ids[-1]
     return counts
 
 
-def _below(row):
-    """Marks what touches the marked pixels of the row above; pixels one column aside do too."""
-    return ndimage.binary_dilation(row, structure=np.ones(3))
-
-
 def _fresh_objects(inside, reach, at_top):
-    """Counts the components of a band's box that do not go on from the row above it, which reaches so far."""
+    """Counts the components of a band's box that do not go on from the row above it, which reaches to some columns."""
     labels, count = ndimage.label(inside, structure=np.ones((3, 3)))
     if not at_top:
         return count

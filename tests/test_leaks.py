@@ -1,4 +1,4 @@
-"""What stands in two splits is found and named; a clean set passes; scans of one group stay together."""
+"""What stands in two splits is found and named; a clean set passes."""
 
 import json
 import logging
@@ -14,10 +14,9 @@ from plankton_keras.cli import main
 from plankton_keras.config import RecordsConfig
 from plankton_keras.data.records import read_manifest, write_records
 from plankton_keras.data.vignette_records import read_sources, read_vignettes, training_digests, write_vignettes
-from plankton_keras.errors import ArtefactError, InputError, SettingError
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.leaks import Place, find_equal
-from plankton_keras.pairs import ScanPair, find_pairs
-from plankton_keras.patches import assign_fold, assign_splits, check_groups, unit_hash
+from plankton_keras.pairs import find_pairs
 from plankton_keras.predictors import Classifier
 from plankton_keras.samples import read_groups
 from plankton_keras.taxa import living_target
@@ -345,90 +344,6 @@ def test_candidates_of_scans_are_known_by_their_scans(tiny_records):
     vignettes = np.zeros((1, 96, 96, 1)), np.ones((1, 1)), None
     assert seen_vignettes(tiny_records, "train", vignettes, model) == ["a", "b"]
     assert seen_vignettes(tiny_records, "val", vignettes, model) == []
-
-
-# Groups.
-
-
-def pairs_of(stems, split=None):
-    return [ScanPair(stem, None, None, split) for stem in stems]
-
-
-def val_of(pairs):
-    return {pair.stem for pair in pairs if pair.split == "val"}
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.9])
-def test_no_group_stands_in_two_splits_and_both_have_one(seed, fraction):
-    generator = np.random.default_rng(seed)
-    groups = {f"s{index}": f"day {generator.integers(0, 6)}" for index in range(24)}
-    dealt = assign_splits(pairs_of(groups), fraction, seed, groups)
-    check_groups(dealt, groups, "day")
-    assert 0 < len(val_of(dealt)) < 24
-
-
-def test_a_group_that_is_too_large_is_left_to_training():
-    groups = {f"s{index}": "long cruise" if index < 18 else f"day {index}" for index in range(20)}
-    for seed in range(10):
-        assert val_of(assign_splits(pairs_of(groups), 0.1, seed, groups)) == {"s18", "s19"}
-
-
-def test_where_all_groups_are_large_the_smallest_is_for_validation():
-    groups = {f"s{index}": "ab"[index > 8] for index in range(20)}
-    assert val_of(assign_splits(pairs_of(groups), 0.1, 0, groups)) == {f"s{index}" for index in range(9)}
-
-
-@pytest.mark.parametrize("fraction", [0, 0.1, 0.2, 0.5, 0.9])
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
-def test_without_groups_splits_are_those_of_before(count, fraction):
-    stems = [f"scan{index}" for index in range(count)]
-    for seed in range(5):
-        # As version 0.1 dealt them: the first by hash, at least one on either side.
-        free, wanted = sorted(stems, key=lambda stem: unit_hash(seed, stem)), round(count * fraction)
-        wanted = min(max(wanted, 1), count - 1) if fraction and count > 1 else wanted
-        assert val_of(assign_splits(pairs_of(stems), fraction, seed)) == set(free[:wanted])
-
-
-@pytest.mark.parametrize(("count", "folds"), [(2, 2), (7, 3), (10, 5)])
-def test_without_groups_folds_are_those_of_before(count, folds):
-    stems = [f"scan{index}" for index in range(count)]
-    dealt = sorted(stems, key=lambda stem: unit_hash(3, stem))
-    for fold in range(folds):
-        assert val_of(assign_fold(pairs_of(stems), folds, fold, 3)) == set(dealt[fold::folds])
-
-
-def test_folds_hold_whole_groups_are_even_and_cover_all():
-    groups = {f"s{index}": f"day {index // 2 if index < 8 else 9}" for index in range(12)}
-    pairs = [*pairs_of(list(groups)), *pairs_of(["t"], "test")]
-    parts = [val_of(assign_fold(pairs, 3, fold, 0, {**groups, "t": "day t"})) for fold in range(3)]
-    assert sorted(stem for part in parts for stem in part) == sorted(groups)
-    assert [len(part) for part in parts] == [4, 4, 4]
-    assert all(
-        len({groups[stem] for stem in part} & {groups[stem] for stem in other}) == 0
-        for part in parts
-        for other in parts
-        if part is not other
-    )
-
-
-def test_more_folds_than_groups_are_refused():
-    groups = {"a": "x", "b": "x", "c": "y"}
-    assert text_of(SettingError, assign_fold, pairs_of("abc"), 3, 0, 0, groups) == (
-        "--folds is 3 and --fold 0, of 2 groups.\n"
-        "Expected: 2 folds or more, at most one a group, and a fold below their number.\n"
-        "Fix: choose another --folds or --fold."
-    )
-
-
-def test_folders_that_share_groups_are_refused_with_all_of_them():
-    pairs = [*pairs_of("ab", "train"), *pairs_of("cd", "val"), *pairs_of("e", "test")]
-    groups = {"a": "monday", "b": "tuesday", "c": "tuesday", "d": "monday", "e": "monday"}
-    assert text_of(InputError, check_groups, pairs, groups, "day") == (
-        "Splits share the day monday (a in train, d in val, e in test), tuesday (b in train, c in val).\n"
-        "Expected: scans of one day in one split.\n"
-        "Fix: move them to one of the folders, or leave --split-by out."
-    )
 
 
 def test_scans_are_dealt_by_a_column_of_samples_csv(tmp_path):

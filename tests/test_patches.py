@@ -1,4 +1,4 @@
-"""Rows of windows: cut at once, with the ids that stand in them."""
+"""Rows of windows: cut at once, with the ids that stand in them; objects counted."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,20 @@ from conftest import tiny_scan, write_p5
 
 from plankton_keras import patches
 from plankton_keras.errors import InputError
-from plankton_keras.patches import class_table, count_objects, cut_row, lookup_table, windows_of
+from plankton_keras.patches import (
+    check_classes,
+    class_table,
+    count_objects,
+    cut_row,
+    is_kept,
+    lookup_table,
+    unit_hash,
+    windows_of,
+)
 from plankton_keras.scans import ArrayScan
 from plankton_keras.taxa import Target, living_target
 from plankton_keras.threads import ahead
+from plankton_keras.tiles import Window
 
 
 def cut(size, row, height=200, width=300):
@@ -50,8 +60,103 @@ def test_ids_without_a_class_are_an_error_only_where_they_stand():
     target = Target(("none", "some"), {0: 0, 300: 1})
     assert np.flatnonzero(class_table(target)).tolist() == [300]
     assert (lookup_table(target, {0, 300}, "mask") == class_table(target)).all()
-    with pytest.raises(InputError, match=r"mask holds the id 7 and 1 other unknown ids."):
-        lookup_table(target, {0, 7, 9}, "mask")
+    for ids, named in (
+        ({0, 9, 7}, "7 and 1 other unknown ids."),
+        ({7}, "7."),
+        ({9, 8, 7}, "7 and 2 other unknown ids."),
+    ):
+        with pytest.raises(InputError) as caught:
+            lookup_table(target, ids, "a_mask.png")
+        assert str(caught.value) == (
+            f"a_mask.png holds the id {named}\n"
+            "Expected: ids that the class table lists.\n"
+            "Fix: add them to taxa.csv (or to the file of --target)."
+        )
+    check_classes(target, {0, 300}, "mask")
+
+
+def test_the_table_has_an_entry_for_each_id_of_16_bits():
+    table = class_table(Target(("none", "some", "other"), {0: 2, 65535: 1}))
+    assert (table.shape, table.dtype) == ((65536,), np.uint8)
+    # Id 0 has a class of its own, and ids without one are 0.
+    assert (table[0], table[1], table[65534], table[65535]) == (2, 0, 0, 1)
+
+
+def test_ground_gets_the_class_of_id_0():
+    ids = np.array([[0, 1], [0, 300]], np.uint16)
+    table = class_table(Target(("none", "some", "other"), {0: 2, 1: 1, 300: 0}))
+    found, [(patch, has_object)] = cut_row(
+        ArrayScan("a", ids.astype(np.uint8)), ArrayScan("a", ids), windows_of(2, 2, 2)[0], table
+    )
+    assert (found, has_object, patch.scan, patch.window) == ({0, 1, 300}, True, "a", Window(0, 0, 2, 2))
+    assert patch.mask.tolist() == [[2, 1], [2, 0]]
+    assert (patch.mask.dtype, patch.image.dtype) == (np.uint8, np.uint8)
+
+
+def test_windows_cover_rows_and_columns_and_the_last_is_moved_back():
+    rows = windows_of(150, 64, 64)
+    assert rows == [[Window(0, 0, 64, 64)], [Window(43, 0, 64, 64)], [Window(86, 0, 64, 64)]]
+
+
+def test_a_hash_is_the_same_on_every_machine():
+    # The first eight bytes that `sha256sum` gives of rg20090114/512/0.
+    assert unit_hash("rg20090114", 512, 0) == 0x96640ACB3DF7D431 / 2**64
+    assert unit_hash("rg20090114/512", 0) == unit_hash("rg20090114", 512, 0)
+
+
+def test_empty_windows_of_training_scans_are_kept_by_their_hash_alone():
+    key = ("scan", 0, 0)
+    share = unit_hash(*key)
+    assert not is_kept(False, "train", share, key)
+    assert is_kept(False, "train", np.nextafter(share, 1), key)
+    assert is_kept(True, "train", 0.0, key)
+    assert is_kept(False, "test", 0.0, key)
+
+
+def counted(tmp_path, rows, band, monkeypatch):
+    monkeypatch.setattr(patches, "COUNT_BAND", band)
+    write_p5(tmp_path / "a_mask.pgm", np.array([[int(pixel) for pixel in row] for row in rows], np.uint16))
+    return count_objects([tmp_path / "a_mask.pgm"])
+
+
+@pytest.mark.parametrize("band", [1, 2, 3, 4, 1024])
+def test_objects_are_8_connected_pixels_of_one_id_whatever_the_bands(tmp_path, monkeypatch, band):
+    rows = [
+        "1000020",
+        "0100020",
+        "0010330",
+        "0000003",
+        "1110000",
+        "0000022",
+    ]
+    # 1: a diagonal line and a bar apart from it; 2: a line and a bar; 3: one, that touches the line of another id.
+    assert counted(tmp_path, rows, band, monkeypatch) == {1: 2, 2: 2, 3: 1}
+
+
+@pytest.mark.parametrize("band", [1, 2, 1024])
+def test_objects_that_end_above_a_band_are_not_those_that_begin_in_it(tmp_path, monkeypatch, band):
+    rows = [
+        "1100000",
+        "0000000",
+        "1100110",
+        "1100110",
+    ]
+    assert counted(tmp_path, rows, band, monkeypatch) == {1: 3}
+
+
+@pytest.mark.parametrize("band", [1, 1024])
+def test_a_band_goes_on_from_above_to_either_side(tmp_path, monkeypatch, band):
+    # What touches by a corner is one object, though no column has pixels of both rows.
+    assert counted(tmp_path, ["0100", "1000"], band, monkeypatch) == {1: 1}
+    assert counted(tmp_path, ["0100", "0010"], band, monkeypatch) == {1: 1}
+    assert counted(tmp_path, ["0100", "0001"], band, monkeypatch) == {1: 2}
+
+
+def test_counts_of_several_masks_add_up(tmp_path):
+    for name, ids in (("a", [[1, 0, 1]]), ("b", [[1, 0, 7]]), ("c", [[0, 0, 0]])):
+        write_p5(tmp_path / f"{name}.pgm", np.array(ids, np.uint16))
+    assert count_objects([tmp_path / f"{name}.pgm" for name in "abc"]) == {1: 3, 7: 1}
+    assert count_objects([]) == {}
 
 
 def test_what_is_read_ahead_is_one_item_and_its_errors_are_those_of_who_takes():
