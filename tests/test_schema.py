@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from plankton_keras import schema
 from plankton_keras.errors import ArtefactError
 from plankton_keras.schema import FORMAT_VERSION, Manifest, Shard, Source, check_version, shard_name
 
@@ -32,6 +33,17 @@ def stored():
     return json.loads(json.dumps(MANIFEST.to_json()))
 
 
+def test_names_are_those_that_tfrecords_readme_tells_others():
+    assert (schema.MANIFEST, FORMAT_VERSION, schema.SPLITS) == ("manifest.json", "1.2", ("train", "val", "test"))
+    fields = (schema.IMAGE, schema.MASK, schema.SCAN, schema.TOP, schema.LEFT, schema.LABEL, schema.SIDE)
+    assert fields == ("image", "mask", "scan", "top", "left", "label", "side")
+    assert (schema.PATCHES, schema.VIGNETTES) == ("patches", "vignettes")
+
+
+def test_shards_of_candidates_have_names_too():
+    assert shard_name("val-candidates", 3, 16) == "val-candidates-00003-of-00016.tfrecord"
+
+
 def test_shard_names_sort_in_the_order_of_their_index():
     names = [shard_name("train", index, 1200) for index in (1, 2, 10, 100, 1000)]
     assert names == sorted(names)
@@ -45,6 +57,46 @@ def test_the_manifest_is_the_same_after_json():
 def test_the_patches_of_a_split_are_the_sum_over_its_shards():
     # 7 + 5; a split that is not there has none.
     assert [MANIFEST.count(split) for split in ("train", "val", "test")] == [12, 3, 0]
+
+
+def test_candidates_are_counted_apart_from_the_patches_they_stand_beside():
+    candidates = {"train": (Shard("train-candidates-00000-of-00001.tfrecord", 30, 70, "d" * 64),)}
+    manifest = dataclasses.replace(MANIFEST, candidates=candidates, candidate_share=0.9)
+    assert manifest.shards("train", "vignettes") == candidates["train"]
+    assert [manifest.count(split, "vignettes") for split in ("train", "val")] == [30, 0]
+    assert [manifest.count("train", kind) for kind in (None, "patches", "others")] == [12, 12, 0]
+    assert (manifest.shards("test"), manifest.shards("val", "vignettes"), manifest.shards("val", "others")) == ((),) * 3
+    again = Manifest.from_json(json.loads(json.dumps(manifest.to_json())), "m")
+    assert again == manifest
+    assert again.to_json()["candidates"]["train"][0]["patches"] == 30
+
+
+def test_in_a_folder_of_vignettes_these_are_what_the_splits_hold():
+    manifest = dataclasses.replace(MANIFEST, kind="vignettes")
+    assert [manifest.count("train", kind) for kind in (None, "vignettes", "patches")] == [12, 12, 0]
+
+
+def test_what_a_manifest_of_version_1_0_lacks_has_a_default():
+    values = stored()
+    for word in ("kind", "candidates", "candidate_share"):
+        del values[word]
+    for source in values["sources"]:
+        del source["look"]
+    assert Manifest.from_json({**values, "version": "1.0"}, "m") == dataclasses.replace(MANIFEST, version="1.0")
+    assert (MANIFEST.kind, MANIFEST.candidates, MANIFEST.candidate_share, MANIFEST.version) == (
+        "patches",
+        {},
+        None,
+        "1.2",
+    )
+    assert [source.look for source in MANIFEST.sources] == [{}, {}]
+
+
+@pytest.mark.parametrize("values", [None, [], "1.2", 1])
+def test_what_is_no_dictionary_has_no_version(values):
+    with pytest.raises(ArtefactError) as caught:
+        Manifest.from_json(values, "m.json")
+    assert str(caught.value).startswith("m.json has format version None.\n")
 
 
 def test_another_minor_version_is_read_and_kept():

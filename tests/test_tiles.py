@@ -131,6 +131,19 @@ def test_a_window_knows_its_ends_and_its_place_in_another():
     assert window.within(Window(8, 16, 32, 32)) == Window(2, 4, 5, 6)
 
 
+def test_a_window_grows_as_far_as_the_scan_has_pixels():
+    window = Window(top=10, left=20, height=5, width=6)
+    # Room on all sides; then none on any.
+    assert window.grown(3, height=100, width=100) == Window(7, 17, 11, 12)
+    assert window.grown(50, height=40, width=60) == Window(0, 0, 40, 60)
+
+
+def test_without_a_context_tiles_read_what_they_own_and_no_more():
+    ((left, right),) = tile_rows(height=64, width=128, size=(64, 64))
+    assert left.read == left.own == Window(0, 0, 64, 64)
+    assert right.read == right.own == Window(0, 64, 64, 64)
+
+
 @pytest.mark.parametrize("context", [0, 16, 64])
 def test_fitting_segments_are_as_many_as_the_largest_but_no_longer_than_they_have_to_be(context):
     for length in range(1, 3000, 7):
