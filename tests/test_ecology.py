@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from plankton_keras.ecology import adjusting, resampling
-from plankton_keras.ecology.abundance import MODELS, TOTAL, Objects, abundances
-from plankton_keras.ecology.resampling import drawn_sums, ends
+from plankton_keras.ecology.abundance import MODELS, TOTAL, Objects, abundances, check_samples, seed_of
+from plankton_keras.ecology.resampling import drawn_sums, ends, one_more
 from plankton_keras.errors import InputError
 from plankton_keras.measures.sizes import millimetres
 from plankton_keras.sample_tables import Fraction, Sample
@@ -153,16 +153,88 @@ def test_objects_of_no_sample_and_samples_of_no_volume_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("scans", "volumes", "what"),
+    [
+        ("ab", [100], "No sample has the scan b."),
+        ("cab", [100], "No sample has the scans b, c."),
+        ("a", [None], "There is no volume_m3 of s0."),
+        ("a", [None, 0, 5], "There is no volume_m3 of s0, s1."),
+    ],
+)
+def test_what_would_be_lost_silently_is_named(scans, volumes, what):
+    samples = [sample(("a", 4), name=f"s{index}", volume_m3=volume) for index, volume in enumerate(volumes)]
+    with pytest.raises(InputError) as caught:
+        check_samples(objects(scans, [0] * len(scans)), samples)
+    assert str(caught.value).split("\n")[0] == what
+
+
+def test_a_sample_has_draws_of_its_own_by_its_name():
+    # 123456789 has the checksum 0xCBF43926 by the definition of CRC-32.
+    assert seed_of(sample(name="123456789"), 0) == 0xCBF43926
+    assert seed_of(sample(name="123456789"), 2**32 - 1) == 0xCBF43926 - 1
+
+
+def test_adjusted_intervals_and_all_others_are_those_of_the_seed():
+    found, confusion = objects("a" * 9, [0, 0, 0, 0, 1, 1, 2, 2, 2], VOLUMES * 9), np.diag([5, 6, 7])
+    first, again, other = (abundances(found, [sample(("a", 4))], confusion, *seed) for seed in ((), (0,), (1,)))
+    assert first == again
+    row, different = picked(first, "copepod"), picked(other, "copepod")
+    for name in ("low", "high", "adjusted_low", "adjusted_high"):
+        assert row[name] != different[name], name
+    assert row["adjusted"] == different["adjusted"]
+
+
+def test_a_row_has_all_that_is_known_of_an_abundance():
+    rows = abundances(objects("aab", [0, 0, 2], VOLUMES * 3), [sample(("a", 4), ("b", 2))])
+    assert [(row["taxon"], row["living"]) for row in rows[::8]] == [
+        ("copepod", True),
+        ("jelly", True),
+        ("detritus", False),
+        ("all living", True),
+    ]
+    kinds = [("abundance", "", "ind"), *(("biovolume", model, "mm3") for model in ("plain", "riddled", "ellipsoid"))]
+    assert [(row["quantity"], row["model"], row["unit"]) for row in rows[:8]] == [
+        (quantity, model, f"{unit}/{per}") for quantity, model, unit in kinds for per in ("m3", "m2")
+    ]
+    assert [row["objects"] for row in rows[::8]] == [2, 0, 1, 2]
+    head = ["sample", "taxon", "living", "objects", "quantity", "model", "unit", "value", "expected"]
+    assert list(rows[0]) == [*head, "low", "high", "adjusted", "adjusted_low", "adjusted_high"]
+
+
+def test_the_largest_of_a_taxon_could_have_been_missed_once_more():
+    # Of nothing but two jellies of 1 and 3 mm3, 8 and 2 animals each: what is missed is 8 animals, or 8 mm3 of one.
+    volumes = np.repeat([[1.0], [3.0]], 3, axis=1)
+    rows = abundances(objects("ab", [1, 1], volumes), [sample(("a", 8), ("b", 2), volume_m3=1)])
+    sums = drawn_sums(np.array([[8.0, 8.0], [2.0, 6.0]]), np.zeros((2, 1), int), 1, None, seed_of(sample(), 0))
+    want = ends(sums, np.array([[8.0, 8.0]]), seed_of(sample(), 0))
+    for column, (quantity, model) in enumerate((("abundance", ""), ("biovolume", "plain"))):
+        row = picked(rows, "jelly", quantity, model)
+        assert (row["low"], row["high"]) == pytest.approx((want[0][0, column], want[1][0, column]))
+        assert (row["value"], picked(rows, TOTAL, quantity, model)["high"]) == pytest.approx(
+            (10 + 4 * column, row["high"])
+        )
+
+
+@pytest.mark.parametrize(
     ("volumes", "chances", "text"),
     [
         ([[1, 1, 0]], None, "volumes must be positive"),
         (None, np.array([[0.5, 0.2, 0.2]]), "chances of an object must add up to 1"),
+        (None, np.array([[0.5, 0.2, 0.3011]]), "chances of an object must add up to 1"),
         (None, np.ones((1, 2)), "of 1 objects and 3 names, the shape of chances is wrong"),
+        ([[1, 1, 1]] * 2, np.ones((1, 2)), "of 1 objects and 3 names, the shape of volumes, chances is wrong"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(volumes, chances, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(ValueError, match=f"^{text}$"):
         objects("a", [0], volumes, chances)
+
+
+def test_taxa_and_what_is_living_must_be_as_many_as_they_are_of():
+    with pytest.raises(ValueError, match=r"^of 2 objects and 1 names, the shape of taxa, living is wrong$"):
+        Objects(np.array(["a", "b"]), np.array([0]), ("copepod",), (True, False))
+    # A little more or less than 1 is what rounding leaves.
+    assert objects("a", [0], [[1e-9] * 3], np.array([[0.5, 0.2, 0.3009]])).chances.sum() == pytest.approx(1.0009)
 
 
 def test_blocks_of_objects_add_up(monkeypatch):
@@ -182,11 +254,69 @@ def test_options_are_drawn_by_their_chances():
     assert (sums > 0).mean(axis=0) == pytest.approx(chances.T, abs=0.05)
 
 
+def test_one_object_more_is_spread_evenly_over_the_exponential_distribution():
+    # The middles of four equal chances, in any order.
+    assert sorted(one_more(4)) == pytest.approx([-math.log(share) for share in (7 / 8, 5 / 8, 3 / 8, 1 / 8)])
+    assert sorted(one_more(4, seed=1)) == pytest.approx(sorted(one_more(4)))
+
+
+def test_draws_are_those_of_their_seed_which_is_0():
+    values, groups, chances = np.ones((5, 1)), np.tile([0, 1], (5, 1)), np.full((5, 2), 0.5)
+    sums = drawn_sums(values, groups, 2, chances)
+    calls = {
+        "sums": lambda *seed: drawn_sums(values, groups, 2, chances, *seed),
+        "more": lambda *seed: one_more(100, *seed),
+        "ends": lambda *seed: ends(sums, np.ones((2, 1)), *seed)[1],
+        "adjusted": lambda *seed: adjusting.adjusted_draws(sums[..., 0], np.diag([5, 6]), *seed),
+    }
+    for name, call in calls.items():
+        assert (call() == call(0)).all(), name
+        assert (call() != call(1)).any(), name
+
+
+def test_sums_are_of_what_each_object_adds():
+    # Three objects of 1, 10 and 100 in one group, each as often as it was drawn: all quantities by the same draws.
+    values = np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
+    sums = drawn_sums(values, np.zeros((3, 1), int), 1)
+    assert sums[..., 1] == pytest.approx(2 * sums[..., 0])
+    assert sums[:, 0, 0].mean() == pytest.approx(111, rel=0.1)
+    # Variance of the exponential distribution is its mean squared.
+    assert sums[:, 0, 0].std() == pytest.approx(math.sqrt(1 + 100 + 10_000), rel=0.1)
+
+
+def test_chances_need_not_add_up_to_1_to_be_drawn_by():
+    sums = drawn_sums(np.ones((1, 1)), np.array([[0, 1]]), 2, np.array([[0.3, 0.1]]))
+    assert (sums[:, 0, 0] > 0).mean() == pytest.approx(0.75, abs=0.05)
+    assert ((sums > 0).sum(axis=1) == 1).all()
+
+
 def test_ends_nobody_knows_stay_unknown():
     low, high = ends(np.ones((1000, 1, 2)), np.array([[1.0, np.nan]]))
     assert low.tolist() == [[1, 1]]
     assert high[0, 0] > 1
     assert np.isnan(high[0, 1])
+
+
+def test_shares_of_each_true_class_add_up_to_1_and_one_without_vignettes_is_never_confused():
+    assert adjusting.shares([[0, 0], [1, 3]]).tolist() == [[1, 0], [0.25, 0.75]]
+    # Fractions of a vignette too.
+    assert adjusting.shares([[0.3, 0.1], [0, 0]]) == pytest.approx(np.array([[0.75, 0.25], [0, 1]]))
+
+
+def test_matrices_are_drawn_around_what_validation_held_and_two_vignettes_more_a_class(monkeypatch):
+    monkeypatch.setattr(adjusting, "adjusted", lambda counts, confusion: confusion)
+    drawn = adjusting.adjusted_draws(np.zeros((4000, 3)), np.array([[6, 0, 1], [0, 0, 0], [1, 0, 0]]), 0)
+    want = np.array([[6, 0, 1], [0, 0, 0], [1, 0, 0]]) + np.array([[2 / 3], [0], [2 / 3]])
+    # Gamma: the variance is the mean.
+    assert drawn.mean(axis=0) == pytest.approx(want, rel=0.1)
+    assert drawn.var(axis=0) == pytest.approx(want, rel=0.2)
+    assert (drawn[:, 1] == 0).all()
+
+
+def test_less_than_an_animal_is_adjusted_too():
+    # 0.26 and 0.84 of the example, a thousandth of its objects.
+    assert adjusting.adjusted([0.26, 0.84], [[90, 10], [20, 80]]) == pytest.approx([0.057142857, 1.042857143])
+    assert adjusting.adjusted([0.026, 0.084], [[90, 10], [20, 80]]) == pytest.approx([0.0057142857, 0.1042857143])
 
 
 def test_adjusted_counts_invert_a_known_confusion():

@@ -70,6 +70,102 @@ def test_an_object_on_an_edge_belongs_to_one_class():
     )
 
 
+def test_the_first_and_the_last_class_are_those_of_the_field():
+    # 64 octaves from 1e-12 mm3; spheres of 1/8 to 2^18 um.
+    assert (len(QUARTER_OCTAVES.edges), len(OCTAVES.edges)) == (257, 64)
+    assert QUARTER_OCTAVES.edges[[0, 4, -1]] == pytest.approx([1e-12, 2e-12, 1e-12 * 2**64])
+    assert OCTAVES.edges[[0, -1]] == pytest.approx(np.pi / 6 * (np.array([1 / 8, 2**18]) / 1000) ** 3)
+    assert QUARTER_OCTAVES.number([1e-12, 1.01e-12, 1.8e7]).tolist() == [0, 0, 255]
+    assert OCTAVES.number([OCTAVES.edges[1], OCTAVES.edges[-1]]).tolist() == [-9, 53]
+    assert [float(edge[0]) for edge in OCTAVES.between([0])] == pytest.approx([np.pi / 6e9, np.pi / 3e9])
+    for classes, outside in ((QUARTER_OCTAVES, 1.9e7), (OCTAVES, OCTAVES.edges[0]), (OCTAVES, 1e10)):
+        with pytest.raises(ValueError, match=r"^volumes must lie between "):
+            classes.number([outside])
+
+
+def hand_made():
+    """16, 8 and 4 objects in the middles of three octaves, 4 and 1 animals each, and the smallest volume."""
+    low, high = OCTAVES.between([20, 21, 22])
+    volumes = np.repeat(np.sqrt(low * high), [16, 8, 4])
+    return objects(volumes, np.where(np.arange(28) < 24, "a", "b")), water(("a", 4), ("b", 8), volume_m3=2), volumes[0]
+
+
+def test_both_slopes_by_hand():
+    found, sample, smallest = hand_made()
+    classes, fits = spectra(found, [sample])
+    rows = [row for row in classes if (row["model"], row["convention"]) == ("plain", "octaves")]
+    # An octave is as wide as its lower edge, and its middle is the square root of 2 of it.
+    assert [row["nbss"] for row in rows] == pytest.approx([2**0.5 * animals for animals in (32, 16, 16)])
+    assert [row["biovolume_mm3_m3"] for row in rows] == pytest.approx([smallest * 32] * 2 + [smallest * 64])
+    assert [row["used"] for row in rows] == [True] * 3
+    least, likeliest = (row for row in fits if (row["model"], row["convention"]) == ("plain", "octaves"))
+    # Densities of 1, 1/2 and 1/2 of the first over volumes of 1, 2 and 4: the line falls by half of it on the whole.
+    x, y = np.log10([1, 2, 4]) + math.log10(smallest), np.log10([32, 16, 16]) + math.log10(2) / 2
+    slope, intercept = np.polyfit(x, y, 1)
+    assert (least["slope"], least["intercept"]) == pytest.approx((-0.5, intercept))
+    assert slope == pytest.approx(-0.5)
+    assert (least["r2"], least["exponent"]) == pytest.approx((np.corrcoef(x, y)[0, 1] ** 2, 1.5))
+    # 32, 16 and 16 animals of ln 1, 2 and 4: the mean is 48/64 of ln 2; of exp(slope t) up to ln 4 it is the same.
+    span = math.log(4)
+    total, moment = (integrate.quad(lambda t, n=n: t**n * math.exp(likeliest["slope"] * t), 0, span)[0] for n in (0, 1))
+    assert moment / total == pytest.approx(48 / 64 * math.log(2))
+    assert likeliest["exponent"] == 1 - likeliest["slope"]
+    for row in (least, likeliest):
+        assert row["low"] < row["slope"] < row["high"]
+        assert (row["classes"], row["objects"]) == (3, 28)
+
+
+def test_rows_say_what_they_are_of():
+    found, sample, _ = hand_made()
+    classes, fits = spectra(found, [sample])
+    head = ["sample", "model", "convention"]
+    edges = ["volume_low_mm3", "volume_high_mm3", "esd_low_um", "esd_high_um"]
+    assert list(classes[0]) == [*head, "class", *edges, "objects", "biovolume_mm3_m3", "nbss", "low", "high", "used"]
+    fit = [*head, "method", "slope", "low", "high", "exponent", "intercept", "r2", "classes", "objects"]
+    assert [list(row) for row in fits] == [fit] * 12
+    kinds = [(model, kind) for model in ("plain", "riddled", "ellipsoid") for kind in ("quarter octaves", "octaves")]
+    assert [(row["sample"], row["model"], row["convention"]) for row in fits[::2]] == [("s", *kind) for kind in kinds]
+    assert [row["method"] for row in fits] == ["least squares", "maximum likelihood"] * 6
+    # Three quarter octaves are empty between the octaves, which ends the spectrum after its first class.
+    quarter = fits[:2]
+    assert [(row["classes"], row["objects"], row["slope"], row["r2"]) for row in quarter] == [(1, 16, None, None)] * 2
+
+
+def test_without_living_objects_there_is_a_row_of_fits_but_none_of_classes():
+    classes, fits = spectra(objects([0.1], taxa=1), [water(("a", 4))])
+    assert classes == []
+    values = ["slope", "low", "high", "exponent", "intercept", "r2"]
+    assert list(fits[0]) == ["sample", "model", "convention", "method", *values, "classes", "objects"]
+    assert {(row["slope"], row["classes"], row["objects"]) for row in fits} == {(None, 0, 0)}
+    assert len(fits) == 12
+
+
+def test_spectra_are_those_of_their_seed():
+    found, sample, _ = hand_made()
+    assert spectra(found, [sample]) == spectra(found, [sample], 0)
+    (classes, fits), (others, slopes) = spectra(found, [sample]), spectra(found, [sample], 1)
+    for one, other in ((classes[0], others[0]), (fits[2], slopes[2])):
+        assert one["low"] != other["low"]
+        assert one["high"] != other["high"]
+
+
+def test_what_is_living_only_perhaps_is_not_counted_but_adds_to_the_ends():
+    low, high = OCTAVES.between([20])
+    middle = math.sqrt(low[0] * high[0])
+    # Beside an object that is living for certain, nine that are detritus, each with a chance of a half.
+    chances = np.array([[1.0, 0.0]] + [[0.5, 0.5]] * 9)
+    volumes, taxa = np.full(10, middle), np.array([0] + [1] * 9)
+    alone, beside = (
+        next(row for row in spectra(found, [water(("a", 1), volume_m3=1)])[0] if row["convention"] == "octaves")
+        for found in (objects(volumes[:1]), objects(volumes, taxa=taxa, chances=chances))
+    )
+    assert alone["objects"] == beside["objects"] == 1
+    assert alone["nbss"] == pytest.approx(beside["nbss"]) == pytest.approx(2**0.5)
+    # 1 + 9/2 are expected: of 2.5 % of the draws less than some two, of a Poisson number of one next to nothing.
+    assert alone["low"] < 0.1
+    assert 1 < beside["low"] < 5.5 * 2**0.5 < beside["high"]
+
+
 def test_classes_without_objects_stand_between_others_and_have_an_upper_end():
     low, high = OCTAVES.between([20, 24])
     classes, _ = spectra(objects(np.sqrt(low * high)), [water(("a", 8))])
@@ -106,12 +202,19 @@ def test_lines_by_hand():
     assert np.isnan(least_squares([1, 10, 100], [[0, 1, 1]])[0][0])
 
 
-@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.6, 2.0, 2.7])
+@pytest.mark.parametrize("exponent", [0.5, 0.9, 1.0, 1.1, 1.6, 2.0, 2.7])
 def test_the_likeliest_slope_is_that_whose_mean_is_found(exponent):
     span = 6.0
     density = [lambda t: math.exp(-(exponent - 1) * t), lambda t: t * math.exp(-(exponent - 1) * t)]
     total, moment = (integrate.quad(each, 0, span)[0] for each in density)
     assert likeliest_slope([moment / total], span)[0] == pytest.approx(1 - exponent, abs=1e-6)
+
+
+def test_a_slope_of_nearly_nothing_is_found_as_well():
+    # The mean of exp(-r t) on 0 to 1 is 1/2 - r/12 for a small r.
+    assert likeliest_slope([0.5 - 6e-5 / 12, 0.5, 0.5 + 6e-5 / 12], 1.0) == pytest.approx([-6e-5, 0, 6e-5], rel=1e-4)
+    found = likeliest_slope([np.nan, 1.5], 3.0)
+    assert np.isnan(found).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("exponent", [1.6, 2.0, 2.4])
