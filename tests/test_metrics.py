@@ -119,6 +119,45 @@ def test_half_precision_logits_of_a_mask_of_ones_are_counted_to_the_pixel():
     assert scores["f1"] == pytest.approx(6 / 7)
 
 
+def test_scores_of_a_single_pixel():
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[1]]]), answer([[[1]]]))
+    assert results(metric) == pytest.approx(
+        {"f1": 1, "precision": 1, "recall": 1, "iou": 1, "accuracy": 1, "threshold": 128 / 255}
+    )
+    metric.reset_state()
+    metric.update_state(truth_of([[[1]]]), answer([[[0]]]))
+    assert results(metric)["accuracy"] == 0
+
+
+def test_a_batch_one_pixel_high_is_counted_pixel_by_pixel():
+    metric = PixelScores(threshold=0.5)
+    metric.update_state(truth_of([[[1, 0]], [[0, 1]]]), answer([[[1, 0]], [[1, 1]]]))
+    # Rows are the truth, columns 256 steps of the probability.
+    counts = metric.counts.numpy()
+    assert counts.shape == (2, 256)
+    assert (counts[0, 0], counts[0, 255], counts[1, 0], counts[1, 255], counts.sum()) == (1, 1, 0, 2, 4)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(PixelScores, "pixel_scores"), (VignetteScores, "vignette_scores")])
+def test_counts_are_float32_under_any_policy(kind, name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    keras.config.set_floatx("float16")
+    try:
+        metric = kind(4) if kind is VignetteScores else kind()
+        assert (metric.name, metric.dtype, metric.counts.dtype, metric.counts.name) == (
+            name,
+            "float32",
+            "float32",
+            "counts",
+        )
+        assert float(metric.counts.numpy().sum()) == 0
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy(before)
+
+
 @pytest.mark.parametrize("threshold", [None, 0.5])
 @pytest.mark.parametrize("found", [0, 1])
 def test_masks_without_foreground_give_0_not_nan(threshold, found):
@@ -157,6 +196,15 @@ def test_scores_of_vignettes_by_hand():
         "accuracy": 1 / 2,
     }
     assert results(metric) == pytest.approx(expected)
+
+
+def test_scores_of_a_single_vignette():
+    metric = VignetteScores(num_classes=3)
+    metric.update_state(np.array([2]), SURE * np.eye(3, dtype=np.float32)[[2]])
+    assert results(metric) == {"f1": 1, "precision": 1, "recall": 1, "accuracy": 1}
+    # Rows are the truth, columns what it was called.
+    metric.update_state(np.array([[1]]), SURE * np.eye(3, dtype=np.float32)[[0]])
+    assert metric.counts.numpy().tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 1]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
