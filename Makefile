@@ -8,6 +8,8 @@ BENCH_VENV := .venv-bench
 RUN ?= $(DEMO)/run
 SCANS ?= $(DEMO)/scans
 BENCH ?= --json bench.json
+# What `make mutation` changes: all that tests/mutation.py knows, if nothing is named.
+MODULES ?=
 
 # What `make page` puts there, and from where.
 VENDOR := plankton_keras/serve/page/vendor
@@ -15,7 +17,7 @@ OPENSEADRAGON := 6.1.1
 NPM_FOLDER = $(or $(npm_folder),$(eval npm_folder := $(shell mktemp -d))$(npm_folder))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench page test test-all check docs format clean
+.PHONY: help demo bench page test test-all coverage mutation check docs format clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +52,15 @@ test: $(VENV)/installed  ## Run the tests that take less than 10 minutes.
 
 test-all: $(VENV)/installed  ## Run all tests, the slow ones too.
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/installed  ## Run the tests of `make test`, and count the lines that they run; fails below 92 %.
+	$(BIN)/coverage run -m pytest -m 'not slow'
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under 92
+
+mutation: $(VENV)/installed  ## Change the modules of MODULES in small ways, and count the changes that tests notice.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutation]'
+	$(BIN)/python tests/mutation.py $(MODULES)
 
 check: $(VENV)/installed  ## Check style and Dockerfiles.
 	$(BIN)/ruff format --check .
