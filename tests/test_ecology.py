@@ -316,7 +316,8 @@ def test_matrices_are_drawn_around_what_validation_held_and_two_vignettes_more_a
 def test_less_than_an_animal_is_adjusted_too():
     # 0.26 and 0.84 of the example, a thousandth of its objects.
     assert adjusting.adjusted([0.26, 0.84], [[90, 10], [20, 80]]) == pytest.approx([0.057142857, 1.042857143])
-    assert adjusting.adjusted([0.026, 0.084], [[90, 10], [20, 80]]) == pytest.approx([0.0057142857, 0.1042857143])
+    # Where more of one class were found than there can be, its share is given to the other, and the sum is kept.
+    assert adjusting.adjusted([0, 0.5], [[90, 10], [30, 70]]) == pytest.approx([0, 0.5])
 
 
 def test_adjusted_counts_invert_a_known_confusion():
