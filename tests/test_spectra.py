@@ -79,7 +79,7 @@ def test_the_first_and_the_last_class_are_those_of_the_field():
     assert OCTAVES.number([OCTAVES.edges[1], OCTAVES.edges[-1]]).tolist() == [-9, 53]
     assert [float(edge[0]) for edge in OCTAVES.between([0])] == pytest.approx([np.pi / 6e9, np.pi / 3e9])
     for classes, outside in ((QUARTER_OCTAVES, 1.9e7), (OCTAVES, OCTAVES.edges[0]), (OCTAVES, 1e10)):
-        with pytest.raises(ValueError, match=r"^volumes must lie between "):
+        with pytest.raises(InputError, match=r"^An object has a volume of "):
             classes.number([outside])
 
 
