@@ -151,7 +151,7 @@ class RecordsConfig(Config):
     command = "make-tfrecords"
 
     patch_size: int = setting(512, "Side of the patches in pixels.", low=64, high=4096, multiple=STRIDE)
-    target: str = setting("living", "The classes: 'living', 'taxa', or a CSV file with the columns id,class.")
+    target: str = setting("living", "The classes: 'living', 'taxa', or a CSV file with the columns id,class[,living].")
     living_from: int = setting(8, "Lowest living id of a mask where no taxa.csv says it.", low=1, high=65535)
     min_objects: int = setting(20, "Objects that a taxon needs to be a class of --target taxa.", low=1)
     ground_keep: float = setting(0.1, "Share of the training patches without any object to keep.", low=0.0, high=1.0)

@@ -54,6 +54,8 @@ class Journal:
             "classes": list(predictor.classes),
             "settings": config.to_json(),
         }
+        if predictor.target.lifeless:
+            head["living"] = predictor.target.living
         journal.claim(head, versions())
         return journal
 
@@ -61,7 +63,8 @@ class Journal:
         """Says what makes the predictions.
 
         Args:
-            head: Dictionary of `model`, `model_sha256`, `threshold`, `classes` and `settings`.
+            head: Dictionary of `model`, `model_sha256`, `threshold`, `classes` and `settings`, and of
+                `living` where classes but the first do not live.
             versions: Dictionary of the versions of packages; other ones may go on.
 
         Raises:

@@ -35,12 +35,25 @@ class Target:
         classes: Class index by id; ids that are absent become `rest`.
         rest: Class index of all other ids from `first_rest` on, or None if other ids are an error.
         first_rest: The lowest id that `rest` applies to; lower unlisted ids become class 0.
+        lifeless: Names of classes that are looked for but do not live, such as detritus.
     """
 
     names: tuple
     classes: dict
     rest: int | None = None
     first_rest: int = 0
+    lifeless: tuple = ()
+
+    @property
+    def living(self):
+        """Whether each class but the first is living, by name.
+
+        Example:
+
+        >>> Target(("ground", "copepod", "detritus"), {0: 0, 8: 1, 3: 2}, lifeless=("detritus",)).living
+        {'copepod': True, 'detritus': False}
+        """
+        return {name: name not in self.lifeless for name in self.names[1:]}
 
     def class_of(self, mask_id):
         """Gives the class index of an id.
@@ -63,11 +76,12 @@ class Target:
             "classes": {str(key): value for key, value in sorted(self.classes.items())},
             "rest": self.rest,
             "first_rest": self.first_rest,
+            **({"lifeless": list(self.lifeless)} if self.lifeless else {}),
         }
 
     @classmethod
     def from_json(cls, values):
-        """Reads what `to_json` gave.
+        """Reads what `to_json` gave; early versions knew of no lifeless classes.
 
         Example:
 
@@ -75,7 +89,8 @@ class Target:
         True
         """
         classes = {int(key): index for key, index in values["classes"].items()}
-        return cls(tuple(values["names"]), classes, values["rest"], values["first_rest"])
+        lifeless = tuple(values.get("lifeless", ()))
+        return cls(tuple(values["names"]), classes, values["rest"], values["first_rest"], lifeless)
 
 
 def color_of(index):
@@ -98,8 +113,11 @@ def color_of(index):
     return tuple(bytes.fromhex(hexadecimal[1:]))
 
 
-def _read_rows(path, columns, what):
-    """Reads a CSV file with a header; all problems of the header and the ids become an `InputError`."""
+def _read_rows(path, columns, what, optional=()):
+    """Reads a CSV file with a header; all problems of the header and the ids become an `InputError`.
+
+    Optional columns that are not there are None.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -115,7 +133,9 @@ def _read_rows(path, columns, what):
         )
     rows, seen = [], {}
     for values in reader:
-        row = {name: unguarded((values[name] or "").strip()) for name in columns} | {"line": reader.line_num}
+        row = dict.fromkeys(optional) | {"line": reader.line_num}
+        there = (name for name in (*columns, *optional) if name in values)
+        row |= {name: unguarded((values[name] or "").strip()) for name in there}
         row["id"] = _id(row, path, seen)
         rows.append(row)
     return rows
@@ -151,14 +171,18 @@ def read_taxa(path):
         InputError: If a column is missing, an id is no id or stands twice, or `living` is not 0 or 1.
     """
     rows = _read_rows(path, ("id", "name", "living"), "taxa.csv")
-    for row in rows:
-        if row["living"] not in ("0", "1"):
-            raise InputError(
-                f"{path}, line {row['line']}: living is {row['living']!r}.",
-                "0 or 1.",
-                "say 1 for plankton, 0 for all else.",
-            )
-    return [Taxon(row["id"], row["name"], row["living"] == "1") for row in rows]
+    return [Taxon(row["id"], row["name"], _is_living(row, path)) for row in rows]
+
+
+def _is_living(row, path):
+    """Reads whether a row is of something living."""
+    if row["living"] not in ("0", "1"):
+        raise InputError(
+            f"{path}, line {row['line']}: living is {row['living']!r}.",
+            "0 or 1.",
+            "say 1 for plankton, 0 for all else.",
+        )
+    return row["living"] == "1"
 
 
 def find_taxa(folder):
@@ -236,15 +260,17 @@ def file_target(path):
     """Classes of one's own.
 
     Args:
-        path: A CSV file with the columns `id,class`; the class of id 0 comes first.
+        path: A CSV file with the columns `id,class`, and `living`, 0 or 1, if classes but the first do not live; the
+            class of id 0 comes first.
 
     Returns:
         A `Target`; ids that the file does not list are an error when they are met.
 
     Raises:
-        InputError: If a column is missing, an id is bad, or there are fewer than two classes or more than 256.
+        InputError: If a column is missing, an id is bad, a class lives in one line and not in another, or there are
+            fewer than two classes or more than 256.
     """
-    rows = _read_rows(path, ("id", "class"), path)
+    rows = _read_rows(path, ("id", "class"), path, optional=("living",))
     unnamed = [row["line"] for row in rows if not row["class"]]
     if unnamed:
         raise InputError(f"{path}, line {unnamed[0]}: the class has no name.", "a name.", "correct the line.")
@@ -253,4 +279,11 @@ def file_target(path):
     if not 2 <= len(names) <= MAX_CLASSES:
         fix = "name another class." if len(names) < 2 else "give several ids one class."
         raise InputError(f"{path} names {len(names)} classes.", f"2 to {MAX_CLASSES} classes.", fix)
-    return Target(names, {0: 0, **{row["id"]: names.index(row["class"]) for row in rows}})
+    living = {}
+    for row in rows:
+        alive = row["living"] is None or _is_living(row, path)
+        if living.setdefault(row["class"], alive) != alive:
+            what = f"{path}, line {row['line']}: living is {row['living']} of {row['class']!r}, unlike above."
+            raise InputError(what, "one value for a class.", "correct one of the lines, or make two classes.")
+    lifeless = tuple(name for name in names[1:] if not living[name])
+    return Target(names, {0: 0, **{row["id"]: names.index(row["class"]) for row in rows}}, lifeless=lifeless)

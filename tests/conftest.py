@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+# A program that needs the extra mutation; its examples are no tests.
+collect_ignore = ["mutation.py"]
 
 
 @pytest.fixture

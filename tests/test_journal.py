@@ -1,6 +1,7 @@
 """journal: what made a prediction folder, and which scans are done."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.journal import Journal
 from plankton_keras.predictors import Predictor
-from plankton_keras.taxa import living_target
+from plankton_keras.taxa import Target, living_target
 
 ENTRY = {"scan": "a", "sha256": "1" * 64, "files": ["a_mask.png", "a_objects.csv"]}
 
@@ -27,6 +28,13 @@ def test_a_scan_is_done_as_long_as_all_of_its_files_stand_there(tmp_path):
     again = Journal.of(tmp_path, predictor(), PredictConfig())
     assert again.digest("a.png") == "1" * 64
     assert again.digest("b.png") is None
+
+
+def test_it_says_which_classes_do_not_live(tmp_path):
+    names = ("ground", "copepod", "detritus")
+    target = Target(names, {0: 0, 8: 1, 3: 2}, lifeless=("detritus",))
+    Journal.of(tmp_path, replace(predictor(), classes=names, target=target), PredictConfig()).add("a.png", ENTRY)
+    assert json.loads((tmp_path / "prediction.json").read_text())["living"] == {"copepod": True, "detritus": False}
 
 
 def test_it_says_what_made_the_folder_and_keeps_scans_in_order(tmp_path):

@@ -99,6 +99,21 @@ def test_classes_of_a_file_come_in_its_order_with_the_ground_first(table):
     assert [target.class_of(mask_id) for mask_id in (0, 8, 12, 9, 1)] == [0, 1, 1, 2, None]
 
 
+def test_a_file_says_which_classes_do_not_live(table):
+    target = file_target(table("id,class,living\n0,ground,0\n8,copepod,1\n3,detritus,0\n4,detritus,0\n", "mine.csv"))
+    assert target.living == {"copepod": True, "detritus": False}
+    assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
+    plain = file_target(table("id,class\n0,ground\n8,copepod\n3,detritus\n", "mine.csv"))
+    assert plain.living == {"copepod": True, "detritus": True}
+    path = table("id,class,living\n8,copepod,1\n9,copepod,0\n", "mine.csv")
+    assert text_of(file_target, path) == (
+        f"{path}, line 3: living is 0 of 'copepod', unlike above.\nExpected: one value for a class.\n"
+        "Fix: correct one of the lines, or make two classes."
+    )
+    path = table("id,class,living\n8,copepod,\n", "mine.csv")
+    assert text_of(file_target, path).startswith(f"{path}, line 2: living is ''.\n")
+
+
 def test_a_file_without_the_ground_gets_non_living_for_it(table):
     target = file_target(table("id,class\n8,copepod\n1,non-living\n", "mine.csv"))
     assert target.names == ("non-living", "copepod")

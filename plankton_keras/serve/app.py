@@ -128,7 +128,11 @@ def _about(service):
             "model_sha256": version.digest,
             # Class 0 is everything that is not looked for.
             "classes": [
-                {"name": name, "living": index > 0, "colour": "#{:02x}{:02x}{:02x}".format(*color_of(index))}
+                {
+                    "name": name,
+                    "living": target.living.get(name, False),
+                    "colour": "#{:02x}{:02x}{:02x}".format(*color_of(index)),
+                }
                 for index, name in enumerate(target.names)
             ],
             "limits": {
