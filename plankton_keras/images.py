@@ -4,38 +4,42 @@ Netpbm and uncompressed TIFF are memory-mapped, so that a window costs its own b
 or tiles that a window touches. Other formats can only be decoded whole: once, into a temporary memory-mapped file.
 """
 
-import os
+import contextlib
+import operator
 import re
-import struct
 import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
-# OpenCV reads its limit when it is imported; ours is MAX_PIXELS, with a message.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**40))
-
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image as PillowImage
 
 from plankton_keras.errors import InputError
 from plankton_keras.files import reserve
+from plankton_keras.image_claims import (
+    COPY,
+    PillowImage,
+    check_packed,
+    check_png,
+    check_size,
+    cut_off,
+    first_line,
+    size_in_header,
+)
 
-PillowImage.MAX_IMAGE_PIXELS = None
 MM_PER_INCH = 25.4
-MAX_PIXELS = 2**33
 # Strips or tiles of a compressed TIFF that are kept decoded, so that a band of rows decodes each once.
 KEPT_BYTES = 256 * 2**20
 # TIFF's numbers for JPEG, old JPEG, JPEG 2000 and WebP.
 LOSSY = (6, 7, 33003, 33005, 34712, 50001)
+# Of the bits of a pixel, how many are held by 1/4096 of them at least: LZW, JPEG, deflate, PackBits; LZMA, Zstandard.
+PACKED_BITS = {5: 8, 7: 8, 8: 8, 32946: 8, 32773: 8, 34925: 1, 50000: 1}
 # How PNG is written: without filters it is smaller than by default, and twice as fast to write and to read; gray levels
 # by runs alone, class indices not (docs/experiments.md).
 CLASS_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE)
 GRAY_PNG = (*CLASS_PNG, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-COPY = "copy the file again from where it came, or write it again."
-
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -128,7 +132,7 @@ class Image:
         if not (0 <= window.top < window.bottom <= self.height and 0 <= window.left < window.right <= self.width):
             raise ValueError(f"{window} is not within {self.path}, {self.width} x {self.height} pixels")
         if self._mapped_bytes and _size(self.path) < self._mapped_bytes:
-            raise _cut_off(self.path, "it changed while it was read", f"{self._mapped_bytes} bytes")
+            raise cut_off(self.path, "it changed while it was read", f"{self._mapped_bytes} bytes")
         # A copy, for a view of a memory map would write into what the next window reads.
         pixels = np.array(self._pixels[window.slices], dtype=self.dtype)
         return np.iinfo(self.dtype).max - pixels if self._inverted else pixels
@@ -154,35 +158,24 @@ def _size(path):
         return 0
 
 
-def _check_size(path, height, width):
-    if height * width > MAX_PIXELS or not height * width:
-        raise InputError(
-            f"{path} says that it has {width} x {height} pixels.",
-            f"1 to {MAX_PIXELS} pixels.",
-            "cut the scan into parts." if height * width else COPY,
-        )
-
-
-def _cut_off(path, found, expected):
-    return InputError(f"{path} is cut off: {found}.", f"{expected}.", COPY)
-
-
 def _open_netpbm(path):
     """Maps a binary gray or colour netpbm file; 16-bit values are big-endian."""
     with open(path, "rb") as file:
         head = file.read(65536)
     # Blanks and comments may stand between the fields; one blank ends the header.
     gap = rb"(?:\s|#[^\n]*\n)+"
-    match = re.match(rb"P([56])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)(?:#[^\n]*\n|\s)", head)
+    match = re.match(
+        rb"P([56])" + gap + rb"(\d{1,20})" + gap + rb"(\d{1,20})" + gap + rb"(\d{1,20})(?:#[^\n]*\n|\s)", head
+    )
     if not match or not 0 < int(match[4]) < 65536:
         raise InputError(f"{path} has a damaged netpbm header.", "P5, width, height and a maximum below 65536.", COPY)
     kind, width, height, largest = (int(number) for number in match.groups())
-    _check_size(path, height, width)
+    check_size(path, height, width)
     dtype, shape = np.dtype(">u2" if largest > 255 else np.uint8), (height, width) + ((3,) if kind == 6 else ())
     expected = match.end() + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     found = path.stat().st_size
     if found < expected:
-        raise _cut_off(
+        raise cut_off(
             path, f"{found} bytes", f"{expected} bytes, a header of {match.end()} and {width} x {height} pixels"
         )
     return Image(path, "netpbm", np.memmap(path, dtype, "r", match.end(), shape))
@@ -190,32 +183,51 @@ def _open_netpbm(path):
 
 def _open_tiff(path):
     """Maps an uncompressed TIFF, or opens the segments of a compressed one."""
-    try:
-        tiff = tifffile.TiffFile(path)
-        page = tiff.pages[0]
-        shape, dpi = page.shape, _tiff_dpi(page)
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OSError, struct.error) as error:
-        raise InputError(f"{path} is a damaged TIFF: {_line(error)}.", "a whole TIFF file.", COPY) from None
-    size = path.stat().st_size
+    with contextlib.ExitStack() as stack:
+        try:
+            page = stack.enter_context(tifffile.TiffFile(path)).pages[0]
+            _check_tiff(path, page)
+            kind = tifffile.PHOTOMETRIC(page.photometric).name
+            options = {"dpi": _tiff_dpi(page), "lossy": page.compression in LOSSY, "inverted": kind == "MINISWHITE"}
+            mapped = tifffile.memmap(path, page=0, mode="r") if page.is_memmappable else None
+            pixels = _Segments(page, stack.pop_all()) if mapped is None else mapped
+        except InputError:
+            raise
+        except Exception as error:  # A damaged directory raises errors of many kinds.
+            raise InputError(f"{path} is a damaged TIFF: {first_line(error)}.", "a whole TIFF file.", COPY) from None
+    return Image(path, "tiff", pixels, **options)
+
+
+def _check_tiff(path, page):
+    """Refuses a page that is cut off, or of a kind that is not read."""
+    size, shape = path.stat().st_size, page.shape
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if len(page.dataoffsets) != len(page.databytecounts) or not ends or max(ends) > size:
-        tiff.close()
-        raise _cut_off(path, f"{size} bytes", f"at least {max(ends, default=0)} bytes, as its directory says")
-    _check_size(path, *shape[:2])
-    kind = tifffile.PHOTOMETRIC(page.photometric).name
-    whole_bytes, together = page.dtype in (np.uint8, np.uint16), page.planarconfig == 1 and len(shape) <= 3
+        raise cut_off(path, f"{size} bytes", f"at least {max(ends, default=0)} bytes, as its directory says")
+    kind = getattr(page.photometric, "name", page.photometric)
+    whole_bytes, together = (
+        page.dtype in (np.uint8, np.uint16),
+        page.planarconfig == 1 and shape[2:] in ((), (3,), (4,)),
+    )
     if not (whole_bytes and together and kind in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR")):
-        tiff.close()
         raise InputError(
             f"{path} is a TIFF of {page.dtype}, {kind}, with shape {shape}.",
             "8 or 16 bit, gray or colour.",
             "convert it.",
         )
-    options = {"dpi": dpi, "lossy": page.compression in LOSSY, "inverted": kind == "MINISWHITE"}
-    if page.is_memmappable:
-        tiff.close()
-        return Image(path, "tiff", tifffile.memmap(path, page=0, mode="r"), **options)
-    return Image(path, "tiff", _Segments(tiff, page), **options)
+    check_size(path, *map(operator.index, shape[:2]))
+    height, width = _segment(page)
+    count = -(-page.imagelength // height) * -(-page.imagewidth // width)
+    if len(ends) < count and not page.is_memmappable:
+        raise cut_off(path, f"{len(ends)} parts", f"{count} parts of {width} x {height} pixels")
+    check_packed(path, height, width, PACKED_BITS.get(page.compression, 0) if max(page.databytecounts) else 0, size)
+
+
+def _segment(page):
+    """Gives the height and width of a strip or tile of a TIFF page."""
+    if page.is_tiled:
+        return operator.index(page.tilelength), operator.index(page.tilewidth)
+    return min(operator.index(page.rowsperstrip), page.imagelength), page.imagewidth
 
 
 def _tiff_dpi(page):
@@ -231,12 +243,10 @@ def _tiff_dpi(page):
 class _Segments:
     """The strips or tiles of a compressed TIFF page, decoded when a window touches them; the last ones are kept."""
 
-    def __init__(self, tiff, page):
-        self._tiff, self._page = tiff, page
+    def __init__(self, page, opened):
+        self._page, self._opened = page, opened
         self.shape, self.dtype = page.shape, page.dtype
-        self._height, self._width = (
-            (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-        )
+        self._height, self._width = _segment(page)
         self._columns = -(-page.imagewidth // self._width)
         self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
 
@@ -262,30 +272,42 @@ class _Segments:
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
-        page, file = self._page, self._tiff.filehandle
-        file.seek(page.dataoffsets[index])
-        # A part of no bytes is empty ground, which the decoder wants to be told as None.
-        data = file.read(page.databytecounts[index]) or None
-        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in LOSSY else {}
         try:
-            segment, _, shape = page.decode(data, index, **tables)
+            segment = self._decode(index)
         except Exception as error:  # Each codec raises errors of its own kind.
+            name = self._page.parent.filehandle.path
             raise InputError(
-                f"{self._tiff.filename}: part {index} cannot be decoded: {_line(error)}.", "a whole TIFF file.", COPY
+                f"{name}: part {index} cannot be decoded: {first_line(error)}.", "a whole TIFF file.", COPY
             ) from None
-        if segment is None:
-            segment = np.zeros(shape, self.dtype)
-        segment = segment[0, : shape[1], : shape[2]]
-        segment = segment if len(self.shape) == 3 else segment[..., 0]
         self._kept[index] = segment
         self._bytes += segment.nbytes
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return segment
 
+    def _decode(self, index):
+        page, file = self._page, self._page.parent.filehandle
+        file.seek(page.dataoffsets[index])
+        # A part of no bytes is empty ground, which the decoder wants to be told as None.
+        data = file.read(page.databytecounts[index]) or None
+        tables = {}
+        if page.compression in LOSSY:
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+        segment, _, shape = page.decode(data, index, **tables)
+        if segment is None:
+            segment = np.zeros(shape, self.dtype)
+        segment = segment[0, : shape[1], : shape[2]]
+        segment = segment if len(self.shape) == 3 else segment[..., 0]
+        down, across = divmod(index, self._columns)
+        rest = self.shape[0] - down * self._height, self.shape[1] - across * self._width
+        wanted = (min(self._height, rest[0]), min(self._width, rest[1]), *self.shape[2:])
+        if segment[: wanted[0], : wanted[1]].shape != wanted:
+            raise ValueError(f"it has the shape {segment.shape} instead of {wanted}")
+        return segment
+
     def close(self):
         self._kept.clear()
-        self._tiff.close()
+        self._opened.close()
 
 
 def _open_png(path):
@@ -294,11 +316,11 @@ def _open_png(path):
         file.seek(max(0, path.stat().st_size - 64))
         tail = file.read()
     if _PNG_END not in tail:
-        raise _cut_off(path, "the end mark is missing", "a PNG that ends with IEND")
-    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    _check_size(path, height, width)
+        raise cut_off(path, "the end mark is missing", "a PNG that ends with IEND")
+    with open(path, "rb") as file:
+        check_png(path, file)
     dpi, at = None, head.find(b"pHYs")
-    if at > 0 and head[at + 12] == 1:
+    if at > 0 and head[at + 12 : at + 13] == b"\1":
         dpi = round(int.from_bytes(head[at + 4 : at + 8], "big") * 0.0254, 2)
     return Image(path, "png", _decode(path), dpi)
 
@@ -309,36 +331,44 @@ def _open_jpeg(path):
         file.seek(max(0, path.stat().st_size - 4096))
         tail = file.read()
     if b"\xff\xd9" not in tail:
-        raise _cut_off(path, "the end mark is missing", "a JPEG that ends with FFD9")
+        raise cut_off(path, "the end mark is missing", "a JPEG that ends with FFD9")
+    check_packed(path, *size_in_header(path, "JPEG"), 8, path.stat().st_size)
     dpi = None
-    if head[6:11] == b"JFIF\0" and head[13] in (1, 2):
+    if head[6:11] == b"JFIF\0" and head[13:14] in (b"\1", b"\2"):
         dpi = round(int.from_bytes(head[14:16], "big") * (1.0 if head[13] == 1 else 2.54), 2)
     return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None, lossy=True)
 
 
 def _open_bmp(path):
     with open(path, "rb") as file:
-        head = file.read(54)
-    expected, size = int.from_bytes(head[2:6], "little"), path.stat().st_size
-    if size < expected:
-        raise _cut_off(path, f"{size} bytes", f"{expected} bytes, as its header says")
-    dpi = None
-    if int.from_bytes(head[14:18], "little") >= 40:  # else the header of OS/2, which is too short for a huge image
+        head = file.read(54).ljust(54, b"\0")
+    dpi, packed = None, False
+    if int.from_bytes(head[14:18], "little") >= 40:
         height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
-        _check_size(path, height, width)
+        bits, packed = int.from_bytes(head[28:30], "little"), head[30] in (1, 2)
         dpi = round(int.from_bytes(head[38:42], "little") * 0.0254, 2) or None
+    else:
+        # The header of OS/2 has 16 bits for a side.
+        width, height, bits = (int.from_bytes(head[at : at + 2], "little") for at in (18, 20, 24))
+    # Where runs are packed, one of two bytes may be all of a row.
+    check_packed(path, height, width, 1 if packed else 0, path.stat().st_size)
+    # Rows are of whole four bytes, the last one perhaps not.
+    least = 0 if packed else (height - 1) * (-(-width * bits // 32) * 4)
+    expected, size = max(int.from_bytes(head[2:6], "little"), least), path.stat().st_size
+    if size < expected:
+        raise cut_off(path, f"{size} bytes", f"{expected} bytes, as its header says")
     return Image(path, "bmp", _decode(path), dpi)
 
 
 def _open_gif(path):
     """Decodes a GIF to the gray levels of its palette, as ZooProcess writes it, or to its colours."""
+    check_packed(path, *size_in_header(path, "GIF"), 8, path.stat().st_size)
     try:
-        with PillowImage.open(path) as gif:
-            _check_size(path, gif.height, gif.width)
+        with PillowImage.open(path, formats=("GIF",)) as gif:
             palette = np.array(gif.getpalette() or [], np.uint8).reshape(-1, 3)
             indices = np.asarray(gif)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise _cut_off(path, _line(error), "a whole GIF file") from None
+    except Exception as error:  # A damaged file raises errors of many kinds.
+        raise cut_off(path, first_line(error), "a whole GIF file") from None
     if indices.ndim == 2 and len(palette):
         table = np.zeros((256, 3), np.uint8)
         table[: len(palette)] = palette
@@ -349,7 +379,10 @@ def _open_gif(path):
 
 def _decode(path):
     """Decodes a file whole, into a temporary memory-mapped file; colours come as red green blue."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise InputError(f"{path} cannot be decoded.", "a whole image file.", COPY)
     if pixels.dtype not in (np.uint8, np.uint16):
@@ -366,10 +399,6 @@ def _spill(pixels):
         mapped = np.memmap(file, pixels.dtype, "w+", shape=pixels.shape)
         mapped[:] = pixels
     return mapped
-
-
-def _line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 _OPENERS = {

@@ -107,8 +107,12 @@ def cut_to_object(pixels, content):
     """
     if not content.startswith(PNG) or KEYWORD.encode() not in content:
         return pixels
-    with PillowImage.open(io.BytesIO(content)) as picture:
-        found = re.fullmatch(r"(\d+) (\d+) ([1-9]\d*) ([1-9]\d*)", picture.info.get(KEYWORD, ""))
+    try:
+        with PillowImage.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            said = picture.info.get(KEYWORD, "")
+    except Exception:  # What OpenCV could read, Pillow refuses by errors of many kinds.
+        return pixels
+    found = re.fullmatch(r"(\d{1,9}) (\d{1,9}) ([1-9]\d{0,8}) ([1-9]\d{0,8})", said)
     top, left, height, width = map(int, found.groups()) if found else (0, 0, *pixels.shape)
     inside = top + height <= pixels.shape[0] and left + width <= pixels.shape[1]
     return pixels[top : top + height, left : left + width] if inside else pixels

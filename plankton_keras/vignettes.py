@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from plankton_keras.errors import InputError
+from plankton_keras.image_claims import check_picture, first_line
 from plankton_keras.patches import unit_hash
 from plankton_keras.schema import SPLITS
 from plankton_keras.taxa import find_taxa, read_taxa
@@ -113,9 +114,22 @@ def deal(path, val_fraction):
 
     Returns:
         `train` or `val`.
+
+    Raises:
+        InputError: If it cannot be read.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(_content(path)).hexdigest()
     return "val" if unit_hash(digest) < val_fraction else "train"
+
+
+def _content(path):
+    """Reads a file, which may stand in a .zip."""
+    try:
+        return path.read_bytes()
+    except Exception as error:  # Each way to pack raises errors of its own kind.
+        raise InputError(
+            f"{path} cannot be read: {first_line(error)}.", "a whole file.", "copy it or export it anew."
+        ) from None
 
 
 def read_vignette(path):
@@ -130,12 +144,15 @@ def read_vignette(path):
     Raises:
         InputError: If it is no picture.
     """
-    file = path.read_bytes()
+    file = _content(path)
+    check_picture(path, file)
     content = np.frombuffer(file, np.uint8)
-    pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
-    if pixels is None:
-        raise InputError(f"{path} is no picture.", "JPEG, PNG, TIFF or BMP.", "remove the file or export it anew.")
-    whole = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    try:
+        pixels, whole = (cv2.imdecode(content, how) for how in (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_UNCHANGED))
+    except cv2.error:
+        pixels = whole = None
+    if pixels is None or whole is None:
+        raise InputError(f"{path} cannot be decoded.", "a whole picture.", "remove the file or export it anew.")
     if whole.ndim == 3 and whole.shape[2] == 4:
         # What is transparent is ground.
         opacity = whole[..., 3] / np.iinfo(whole.dtype).max

@@ -27,6 +27,7 @@ ORDER = (
     "runs",
     "tiles",
     "taxa",
+    "image_claims",
     "images",
     "pairs",
     "samples",

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import cv2
@@ -143,6 +146,19 @@ def test_a_scan_of_one_and_a_half_gigapixels_opens_and_a_window_costs_its_own_by
     tracemalloc.stop()
     assert window[-1, -1] == 7
     assert peak < 2 * 2**20
+
+
+@pytest.mark.parametrize("module", ["scans", "images"])
+def test_opencv_has_no_limit_of_its_own_whichever_module_loads_it(module):
+    # A header of 1.6 gigapixels without any of them: beyond its limit OpenCV raises an error of its own.
+    code = f"""
+import struct, numpy as np, plankton_keras.{module}, cv2
+head = b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 40000, 40000, 1, 24, 0, 0, 0, 0, 0, 0)
+print(cv2.imdecode(np.frombuffer(head, np.uint8), cv2.IMREAD_UNCHANGED))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_IO_MAX_IMAGE_PIXELS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "None\n"
 
 
 def test_too_many_pixels_are_refused(tmp_path):

@@ -1,0 +1,147 @@
+"""What an image file says of its size, and whether it can hold so much: before memory is taken for it."""
+
+import io
+import struct
+
+from PIL import Image as PillowImage
+
+from plankton_keras.errors import InputError
+
+PillowImage.MAX_IMAGE_PIXELS = None
+MAX_PIXELS = 2**33
+PNG = b"\x89PNG\r\n\x1a\n"
+# No format packs more bytes of an image into one of its file: what claims to is cut off, and would fill the memory.
+MOST_PACKED = 4096
+COPY = "copy the file again from where it came, or write it again."
+
+
+def check_size(path, height, width):
+    """Refuses a size that no scan has.
+
+    Args:
+        path: The file.
+        height: Rows, as it says.
+        width: Columns, as it says.
+
+    Raises:
+        InputError: If it has more than 2**33 pixels, or none.
+    """
+    if height * width > MAX_PIXELS or not height * width:
+        raise InputError(
+            f"{path} says that it has {width} x {height} pixels.",
+            f"1 to {MAX_PIXELS} pixels.",
+            "cut the scan into parts." if height * width else COPY,
+        )
+
+
+def check_packed(path, height, width, bits, size):
+    """Refuses what claims more than its file can hold.
+
+    Args:
+        path: The file.
+        height: Rows, as it says.
+        width: Columns, as it says.
+        bits: Bits of a pixel.
+        size: Bytes of the file.
+
+    Raises:
+        InputError: As `check_size`, or if the pixels have more than 4096 times the bytes of the file.
+    """
+    check_size(path, height, width)
+    least = height * width * bits // (8 * MOST_PACKED)
+    if size < least:
+        raise cut_off(path, f"{size} bytes", f"at least {least} bytes for {width} x {height} pixels")
+
+
+def check_png(path, file):
+    """Walks through the parts of a PNG, for OpenCV takes the memory that each says it needs.
+
+    Args:
+        path: The file, for the message.
+        file: The same, open.
+
+    Raises:
+        InputError: If a part reaches beyond the file, the header is not the first and only one, or as `check_packed`.
+    """
+    size, at, kind = file.seek(0, io.SEEK_END), len(PNG), b""
+    while kind != b"IEND":
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+        if at + 12 + length > size or (kind == b"IHDR") != (at == len(PNG)):
+            raise InputError(
+                f"{path} is a damaged PNG: its part {kind!r} at byte {at} is not whole, or not in its place.",
+                "a PNG that starts with IHDR and ends with IEND.",
+                COPY,
+            )
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", file.read(10).ljust(10, b"\0"))
+            check_packed(path, height, width, depth * {2: 3, 4: 2, 6: 4}.get(colour, 1), size)
+        at += 12 + length
+
+
+def check_picture(path, content):
+    """Refuses a small picture that claims more than it can hold.
+
+    Args:
+        path: The file, for the message.
+        content: Its bytes.
+
+    Raises:
+        InputError: If it is no picture, or as `check_packed`.
+    """
+    if content.startswith(PNG):
+        check_png(path, io.BytesIO(content))
+        return
+    try:
+        with PillowImage.open(io.BytesIO(content)) as picture:
+            height, width = picture.height, picture.width
+    except Exception:  # A damaged header raises errors of many kinds.
+        raise InputError(
+            f"{path} is no picture.", "JPEG, PNG, TIFF or BMP.", "remove the file or export it anew."
+        ) from None
+    check_packed(path, height, width, 8, len(content))
+
+
+def size_in_header(path, format):
+    """Reads a header without decoding.
+
+    Args:
+        path: The file.
+        format: `JPEG` or `GIF`.
+
+    Returns:
+        `(height, width)` in pixels.
+
+    Raises:
+        InputError: If the header is damaged.
+    """
+    try:
+        with PillowImage.open(path, formats=(format,)) as image:
+            return image.height, image.width
+    except Exception as error:  # A damaged header raises errors of many kinds.
+        raise cut_off(path, first_line(error), f"a whole {format} file") from None
+
+
+def cut_off(path, found, expected):
+    """Words the error of a file that is cut off.
+
+    Args:
+        path: The file.
+        found: What there is of it.
+        expected: What there should be.
+
+    Returns:
+        An `InputError`.
+    """
+    return InputError(f"{path} is cut off: {found}.", f"{expected}.", COPY)
+
+
+def first_line(error):
+    """Gives the first line of what an error says, without full stop.
+
+    Example:
+
+    >>> first_line(ValueError("no such tag.\\nSee the manual."))
+    'no such tag'
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
