@@ -10,8 +10,9 @@ import numpy as np
 
 from plankton_keras import schema
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import read_json, sha256
+from plankton_keras.files import sha256
 from plankton_keras.findings import ERROR, WARNING, Finding, found_by
+from plankton_keras.journal import read_journal
 from plankton_keras.leaks import check_records
 from plankton_keras.measuring import read_objects
 from plankton_keras.runs import RETRAIN, Run
@@ -112,7 +113,7 @@ def _export(path):
 
 def _predictions(folder):
     """Checks that every scan has its files, and that mask, table and scan agree."""
-    content, findings = found_by("predictions", read_json, folder / "prediction.json", AGAIN)
+    content, findings = found_by("predictions", read_journal, folder, AGAIN, ("status", "scans"), ("scan", "path"))
     if findings:
         return findings
     if content["status"] != "done":

@@ -5,12 +5,14 @@ pixels a character: `chr(48 + bits)`, the first pixel in the highest bit, zeros 
 """
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
 
 from plankton_keras.errors import ArtefactError, InputError
-from plankton_keras.files import read_json, whole_file
+from plankton_keras.files import whole_file
+from plankton_keras.journal import read_journal
 from plankton_keras.pairs import stem_of
 from plankton_keras.scans import BAND, open_mask
 from plankton_keras.threads import in_order
@@ -187,7 +189,8 @@ def _rows(path):
                 raise InputError(f"{path} does not start with {','.join(COLUMNS)}.", "these two columns.", WRITE_ANEW)
             for line in reader:
                 name, _, row = line[0].rpartition("_") if len(line) == 2 else ("", "", "")
-                if not (name and row.isascii() and row.isdigit()):
+                # The limit is that of Python's `int`, far beyond the rows of any scan.
+                if not (name and re.fullmatch("[0-9]{1,18}", row)):
                     raise InputError(
                         f"{path}, line {reader.line_num}: no row of a mask.",
                         f'{MASK_NAME.format(stem="STEM")}_ROW,"TARGET".',
@@ -220,7 +223,8 @@ def predicted_masks(folder):
     """
     folder = Path(folder)
     again = f"run it again: plankton predict MODEL SCANS --out {folder}"
-    content = read_json(folder / "prediction.json", "give a folder that plankton predict wrote.")
+    needed = ("status", "scans", "failed", "classes")
+    content = read_journal(folder, "give a folder that plankton predict wrote.", needed)
     if content["failed"]:
         names = ", ".join(entry["scan"] for entry in content["failed"])
         raise ArtefactError(f"{folder}: {names} could not be predicted.", "a prediction of every scan.", again)

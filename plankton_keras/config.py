@@ -6,6 +6,7 @@ Each setting says what it is in `help`; ranges and choices are checked when a co
 import dataclasses
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +50,12 @@ def setting(default, help, low=None, high=None, choices=None, multiple=None):
 def _broken_rule(value, rules):
     """Words the rule of a setting that a value breaks; None if it keeps them."""
     kinds = rules["types"]
-    if isinstance(value, bool) != (bool in kinds) or not isinstance(value, kinds) or value != value:  # noqa: PLR0124
+    is_number = float in kinds and isinstance(value, float | int)
+    if (
+        isinstance(value, bool) != (bool in kinds)
+        or not isinstance(value, kinds)
+        or (is_number and not abs(value) <= sys.float_info.max)
+    ):
         return f"{NAMES_OF_TYPES[kinds[0]]}."
     if rules["choices"]:
         return None if value in rules["choices"] else f"one of {', '.join(rules['choices'])}."
@@ -112,6 +118,8 @@ class Config:
         Expected: the names that `plankton train --help` lists, with _ for -.
         Fix: correct or remove it.
         """
+        if not isinstance(values, dict):
+            raise SettingError(f"{source} holds a {type(values).__name__}.", "a JSON object.", "write it anew.")
         for name in values:
             if name not in cls.names():
                 raise SettingError(
@@ -120,6 +128,31 @@ class Config:
                     "correct or remove it.",
                 )
         return cls(**values)
+
+    @classmethod
+    def of_file(cls, values, path):
+        """Makes a config of what a file holds, as `from_json`; every error names the file.
+
+        Args:
+            values: What the file holds.
+            path: The file.
+
+        Raises:
+            SettingError: As `from_json`.
+
+        Example:
+
+        >>> TrainConfig.of_file({"epochs": 0}, "run/config.json")
+        Traceback (most recent call last):
+        plankton_keras.errors.SettingError: run/config.json: --epochs is 0.
+        Expected: a number at least 1.
+        Fix: choose another --epochs.
+        """
+        try:
+            return cls.from_json(values, str(path))
+        except SettingError as error:
+            said = error.what if error.what.startswith(str(path)) else f"{path}: {error.what}"
+            raise SettingError(said, error.expected, error.fix) from None
 
     @classmethod
     def values_of_file(cls, path):
@@ -132,15 +165,18 @@ class Config:
             A dictionary.
 
         Raises:
-            SettingError: If the file is missing or no JSON object.
+            SettingError: If the file is missing or no JSON object, or as `of_file`.
         """
         fix = "give a config.json that an earlier run saved."
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            # Half a letter can be read, but neither printed nor written.
+            json.dumps(values, ensure_ascii=False).encode()
+        except (OSError, ValueError, RecursionError) as error:
             raise SettingError(f"--config {path} cannot be read: {error}.", "a JSON file.", fix) from None
         if not isinstance(values, dict):
             raise SettingError(f"--config {path} holds a {type(values).__name__}.", "a JSON object.", fix)
+        cls.of_file(values, path)
         return values
 
 

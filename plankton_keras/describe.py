@@ -9,6 +9,8 @@ from pathlib import Path
 from plankton_keras import export, schema
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json
+from plankton_keras.image_claims import first_line
+from plankton_keras.journal import read_journal
 from plankton_keras.runs import Run
 
 REWRITE = "write it again with the command that made it."
@@ -39,11 +41,23 @@ def describe(path):
     }
     for marker, kind in kinds.items():
         if (path / marker).is_file():
-            return kind(path)
+            return _said_by(path / marker, kind)
     version = export.newest_version(path)
     if version:
-        return _export(version)
+        return _said_by(version / export.METADATA, _export)
     return _scans(path)
+
+
+def _said_by(file, kind):
+    """Describes the folder of a file; what the file lacks is an error that names it."""
+    try:
+        return kind(file.parent)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise ArtefactError(
+            f"{file} does not say what it should: {type(error).__name__} {first_line(error)}.",
+            "what plankton_keras wrote.",
+            REWRITE,
+        ) from None
 
 
 def summarize(paths):
@@ -196,7 +210,7 @@ def _export(version):
 
 
 def _predictions(path):
-    content = read_json(path / "prediction.json", REWRITE)
+    content = read_journal(path, REWRITE)
     return {
         "kind": "predictions",
         "path": str(path),

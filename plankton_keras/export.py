@@ -13,9 +13,6 @@ from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.images import pixel_mm
-from plankton_keras.models import tempered
-from plankton_keras.models.encoders import save_encoder
-from plankton_keras.models.stored import load_model
 from plankton_keras.runs import now, versions
 from plankton_keras.schema import check_version
 
@@ -90,6 +87,9 @@ def export_encoder(run, out, overwrite=False):
     Raises:
         ArtefactError: If the run is not finished, its network has no encoder, or the file is there.
     """
+    from plankton_keras.models.encoders import save_encoder
+    from plankton_keras.models.stored import load_model
+
     model, out = load_model(run.open().model), Path(out)
     name = run.read_config().model
     if "encoder" not in [layer.name for layer in model.layers]:
@@ -108,6 +108,9 @@ def export_encoder(run, out, overwrite=False):
 
 def _models(run):
     """Loads the model of pixels and that of vignettes; None for what a run has not."""
+    from plankton_keras.models import tempered
+    from plankton_keras.models.stored import load_model
+
     model = tempered(load_model(run.check(run.model)), run.temperature())
     if run.classifies_vignettes():
         return None, model
@@ -166,7 +169,10 @@ def read_metadata(version):
     Raises:
         ArtefactError: If it is missing, damaged or of another major version.
     """
-    metadata = read_json(version / METADATA, f"export again: {REEXPORT}.")
+    fix = f"export again: {REEXPORT}."
+    metadata = read_json(version / METADATA, fix)
+    if not isinstance(metadata, dict):
+        raise ArtefactError(f"{version / METADATA} holds a {type(metadata).__name__}.", "a JSON object.", fix)
     check_version(metadata.get("format_version"), version / METADATA, REEXPORT)
     return metadata
 

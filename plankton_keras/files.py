@@ -99,9 +99,11 @@ def read_json(path, fix):
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        # Half a letter can be read, but neither printed nor written.
+        json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise ArtefactError(f"{path} does not exist.", f"a file {path.name} in {path.parent}.", fix) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise ArtefactError(f"{path} is damaged: {error}.", "a whole JSON file.", fix) from None
     seal = content.pop(SEAL, None) if isinstance(content, dict) else None
     if seal not in (None, _seal(content)):

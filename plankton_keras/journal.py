@@ -1,5 +1,6 @@
 """prediction.json: what made a prediction folder, and which of its scans are done."""
 
+import reprlib
 from pathlib import Path
 
 from plankton_keras.errors import ArtefactError
@@ -9,7 +10,58 @@ from plankton_keras.runs import versions
 NAME = "prediction.json"
 # What it says of the scans; the rest says what made them.
 OF_SCANS = ("status", "scans", "failed")
+# What it holds, and of each scan.
+KINDS = {
+    "status": str,
+    "scans": list,
+    "failed": list,
+    "classes": list,
+    "model": str,
+    "model_sha256": str,
+    "settings": dict,
+}
+KINDS_OF_SCAN = {"scan": str, "path": str, "files": list}
 ANEW = "predict into a new folder."
+
+
+def read_journal(folder, fix, needed=("status", "scans", "failed"), of_scan=("scan",)):
+    """Reads the journal of a prediction folder.
+
+    Args:
+        folder: The prediction folder.
+        fix: What to do if it is missing or damaged.
+        needed: What it has to hold, by the names of `KINDS`.
+        of_scan: What it has to hold of each scan, by those of `KINDS_OF_SCAN`.
+
+    Returns:
+        Its dictionary.
+
+    Raises:
+        ArtefactError: If it is missing, or is no such journal.
+    """
+    path = Path(folder) / NAME
+    content = read_json(path, fix)
+    problem = _problem(content, KINDS, needed)
+    for kind, names in (("scans", of_scan), ("failed", ("scan",))):
+        for entry in () if problem else content.get(kind, ()):
+            problem = problem or _problem(entry, KINDS_OF_SCAN, names)
+    if problem:
+        raise ArtefactError(f"{path} is damaged: {problem}.", "the journal of a prediction.", fix)
+    return content
+
+
+def _problem(content, kinds, needed):
+    """Words what is missing in a dictionary, or of another kind; None if nothing is."""
+    if not isinstance(content, dict):
+        return f"{reprlib.repr(content)} is no JSON object"
+    for name, kind in kinds.items():
+        value = content.get(name, kind())
+        if name in needed and name not in content:
+            return f"{name} is missing"
+        texts = value if name in ("classes", "files") else ()
+        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+            return f"{name} is {reprlib.repr(value)}"
+    return None
 
 
 class Journal:
@@ -26,12 +78,9 @@ class Journal:
     def __init__(self, out):
         self.path, self.scans, self._head = Path(out) / NAME, {}, {}
         if self.path.is_file():
-            known = read_json(self.path, ANEW)
-            try:
-                self.scans = {entry["path"]: entry for entry in known["scans"]}
-                self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
-            except (KeyError, TypeError, AttributeError):
-                raise ArtefactError(f"{self.path} is damaged.", "the journal of a prediction.", ANEW) from None
+            known = read_journal(out, ANEW, ("scans",), ("path", "files"))
+            self.scans = {entry["path"]: entry for entry in known["scans"]}
+            self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
 
     @classmethod
     def of(cls, out, predictor, config):

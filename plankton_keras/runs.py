@@ -114,7 +114,7 @@ class Run:
         """
         if self.provenance.is_file():
             self.read_provenance()
-        return TrainConfig.from_json(read_json(self.config, RETRAIN), source=str(self.config))
+        return TrainConfig.of_file(read_json(self.config, RETRAIN), self.config)
 
     def classifies_vignettes(self):
         """Tells a run of vignettes from one of patches."""

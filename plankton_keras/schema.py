@@ -4,6 +4,8 @@ tfrecords/README.md describes the format for people.
 """
 
 import dataclasses
+import math
+import reprlib
 from dataclasses import dataclass
 
 from plankton_keras.errors import ArtefactError
@@ -134,15 +136,16 @@ class Manifest:
             "plankton make-tfrecords SCANS --out DIR --overwrite",
         )
         try:
-            return cls(
+            made = cls(
                 **{
                     **values,
                     "classes": tuple(values["classes"]),
                     "splits": _shards(values["splits"]),
                     "candidates": _shards(values.get("candidates", {})),
-                    "sources": tuple(Source(**source) for source in values["sources"]),
+                    "sources": tuple(_checked(Source(**source)) for source in values["sources"]),
                 }
             )
+            return _checked(made)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtefactError(
                 f"{path} is no manifest of version {FORMAT_VERSION}: {error}.",
@@ -153,4 +156,16 @@ class Manifest:
 
 def _shards(splits):
     """Reads the shards of each split."""
-    return {split: tuple(Shard(**shard) for shard in shards) for split, shards in splits.items()}
+    return {split: tuple(_checked(Shard(**shard)) for shard in shards) for split, shards in splits.items()}
+
+
+def _checked(made):
+    """Gives a part of a manifest back; a value of another type than its field has, or below 0, is a TypeError."""
+    for item in dataclasses.fields(made):
+        value = getattr(made, item.name)
+        # A whole number will do for a number.
+        kind = float | int | None if item.type == float | None else item.type
+        is_number = isinstance(value, float | int)
+        if isinstance(value, bool) or not isinstance(value, kind) or (is_number and not 0 <= value < math.inf):
+            raise TypeError(f"{item.name} is {reprlib.repr(value)}")
+    return made

@@ -12,8 +12,9 @@ from plankton_keras.ecology.abundance import MODELS, Objects, abundances
 from plankton_keras.ecology.spectra import spectra
 from plankton_keras.ecotaxa.package import write_packages
 from plankton_keras.errors import ArtefactError, InputError
-from plankton_keras.files import read_json, sha256
+from plankton_keras.files import sha256
 from plankton_keras.images import pixel_mm
+from plankton_keras.journal import read_journal
 from plankton_keras.measuring import AS_FOUND, Grouping, measure_scan
 from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.pairs import find_scans
@@ -27,8 +28,6 @@ from plankton_keras.zooprocess_metadata import read_metadata
 
 # Names of tables in messages, and of their files.
 FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
-# What prediction.json says at least.
-NEEDED = {"status", "scans", "classes", "settings", "model", "model_sha256"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
 
 TOO_LOW = "its abundance, biovolume and spectrum are of its other scans alone, and too low"
@@ -107,13 +106,8 @@ def read_predictions(folder):
     Raises:
         ArtefactError: If it is none, is not finished, or holds no scan.
     """
-    content = read_json(Path(folder) / "prediction.json", "give a folder that plankton predict wrote.")
-    if not isinstance(content, dict) or not content.keys() >= NEEDED:
-        raise ArtefactError(
-            f"{folder}/prediction.json is of something else.",
-            f"{', '.join(sorted(NEEDED))} in it.",
-            "give a folder that plankton predict wrote.",
-        )
+    needed = ("status", "scans", "classes", "model", "model_sha256", "settings")
+    content = read_journal(folder, "give a folder that plankton predict wrote.", needed, ("scan", "path"))
     if content["status"] == "running" or not content["scans"]:
         raise ArtefactError(
             f"{folder} {'is not finished' if content['scans'] else 'holds no scan'}.",
