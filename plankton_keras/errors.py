@@ -10,6 +10,7 @@ The number is the exit code of the command line.
 
 import difflib
 import errno
+import re
 
 # What stops a write, and is no bug.
 _UNWRITABLE = (
@@ -24,6 +25,8 @@ _UNWRITABLE = (
 )
 # How TensorFlow and OpenCV say that there is no memory.
 _NO_MEMORY = ("OOM when allocating", "Insufficient memory")
+# What ends a line or steers a terminal, and halves of letters, which cannot be printed; lines of ours are indented.
+_UNPRINTABLE = re.compile("\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class PlanktonError(Exception):
@@ -45,8 +48,8 @@ class PlanktonError(Exception):
     exit_code = 1
 
     def __init__(self, what, expected, fix):
-        super().__init__(f"{what}\nExpected: {expected}\nFix: {fix}")
-        self.what, self.expected, self.fix = self.parts = what, expected, fix
+        self.what, self.expected, self.fix = self.parts = tuple(map(printable, (what, expected, fix)))
+        super().__init__(f"{self.what}\nExpected: {self.expected}\nFix: {self.fix}")
 
 
 class SettingError(PlanktonError):
@@ -98,6 +101,23 @@ def in_words(error):
         "room on the disk, and the right to write there.",
         "make room, or choose another place; then give the command again.",
     )
+
+
+def printable(text):
+    """Writes out what ends a line or steers a terminal, which names in a file may hold.
+
+    Args:
+        text: Any text; line breaks before two spaces stay.
+
+    Returns:
+        The text to print.
+
+    Example:
+
+    >>> print(printable("Été\\x1b[2J\\u2028\\ud800"))
+    Été\\x1b[2J\\u2028\\ud800
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def did_you_mean(word, options):

@@ -202,7 +202,7 @@ def read_objects(folder, stem):
                 | {name: int(row[name]) for name in numbers}
                 for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise ArtefactError(
             f"{path} is no object table: {error}.", "what plankton predict wrote.", "run plankton predict again."
         ) from None

@@ -91,8 +91,12 @@ def read_table(path):
     # Spreadsheets put a line that has a comma in quotes.
     numbered = [each for each in enumerate(text.splitlines(), 1) if not each[1].lstrip('"').startswith("#")]
     reader = csv.DictReader(line for _, line in numbered)
-    columns = reader.fieldnames or []
-    return columns, [(numbered[reader.line_num - 1][0], row) for row in reader if any(row.values())]
+    try:
+        columns = reader.fieldnames or []
+        return columns, [(numbered[reader.line_num - 1][0], row) for row in reader if any(row.values())]
+    except csv.Error as error:
+        line = numbered[reader.line_num - 1][0]
+        raise InputError(f"{path}, line {line}: {error}.", "a CSV file.", "correct the line.") from None
 
 
 def listed(stems):

@@ -4,6 +4,7 @@
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +124,12 @@ def _read_rows(path, columns, what, optional=()):
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
     reader = csv.DictReader(text.splitlines())
+    try:
+        lines = [(reader.line_num, values) for values in reader]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}.", f"the columns {','.join(columns)}.", "correct the line."
+        ) from None
     missing = [column for column in columns if column not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
@@ -132,8 +139,8 @@ def _read_rows(path, columns, what, optional=()):
             f"add the column to {what}.",
         )
     rows, seen = [], {}
-    for values in reader:
-        row = dict.fromkeys(optional) | {"line": reader.line_num}
+    for line, values in lines:
+        row = dict.fromkeys(optional) | {"line": line}
         there = (name for name in (*columns, *optional) if name in values)
         row |= {name: unguarded((values[name] or "").strip()) for name in there}
         row["id"] = _id(row, path, seen)
@@ -144,18 +151,21 @@ def _read_rows(path, columns, what, optional=()):
 def _id(row, path, seen):
     """Reads the id of a row; `seen` collects the line of each id."""
     text, line = row["id"], row["line"]
-    if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+    if not (re.fullmatch(r"0*[0-9]{1,5}", text) and int(text[-5:]) <= MAX_ID):
         raise InputError(
-            f"{path}, line {line}: the id is {text!r}.", f"a whole number from 0 to {MAX_ID}.", "correct the line."
+            f"{path}, line {line}: the id is {text!r}.",
+            f"a whole number from 0 to {MAX_ID}.",
+            "correct the line.",
         )
-    if int(text) in seen:
+    found = int(text[-5:])
+    if found in seen:
         raise InputError(
-            f"{path}, line {line}: the id {text} stands in line {seen[int(text)]} already.",
+            f"{path}, line {line}: the id {text} stands in line {seen[found]} already.",
             "each id once.",
             "remove one of the two lines.",
         )
-    seen[int(text)] = line
-    return int(text)
+    seen[found] = line
+    return found
 
 
 def read_taxa(path):

@@ -87,9 +87,10 @@ def _values(path):
         # ImageJ on Windows writes the letters of the system.
         text = content.decode("latin-1")
     found = {}
-    for key, value in re.findall(r"^\s*(\w+)\s*=[^\S\n]*(.*?)\s*$", text, re.MULTILINE):
-        name = KEYS.get(key.lower())
-        found |= {name: _known(name, value)} if name else {}
+    for line in text.split("\n"):
+        key, _, value = line.partition("=")
+        name = KEYS.get(key.strip().lower())
+        found |= {name: _known(name, value.strip())} if name else {}
     # ZooProcess writes 20230626-0828.
     day = re.fullmatch(r"(\d{8})-(\d\d)(\d\d)(\d\d)?", found.get("date", ""))
     if day:
@@ -120,9 +121,13 @@ def _degrees(name, text):
     """
     try:
         value = Decimal(text)
-        whole = int(value)
-    except (InvalidOperation, OverflowError, ValueError):
+        # What is no number compares with none. Not `abs`, for arithmetic overflows.
+        is_within = value.copy_abs() <= 180
+    except InvalidOperation:
         raise ValueError(f"{text!r} is no number") from None
+    if not is_within:
+        raise ValueError(f"{text!r} is not between -180 and 180")
+    whole = int(value)
     minutes = (value - whole) * 100
     if abs(minutes) >= 60:
         raise ValueError(f"{text} has {abs(minutes).normalize():f} minutes; degrees.minutes have less than 60")

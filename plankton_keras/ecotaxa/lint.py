@@ -12,7 +12,7 @@ from plankton_keras.ecotaxa.parents import Parents
 from plankton_keras.ecotaxa.rules import FREE, MAX_RANKS, MAX_TABLES, MISSING, NO_CATEGORY, RULES, STATUSES
 from plankton_keras.ecotaxa.tables import DAMAGED, Package
 from plankton_keras.ecotaxa.values import number_of, wrong_depth, wrong_picture, wrong_value
-from plankton_keras.errors import InputError
+from plankton_keras.errors import InputError, printable
 
 # Rows in which one rule is broken in one column that are named; the others are counted.
 NAMED = 20
@@ -44,7 +44,8 @@ class Problem:
     def __str__(self):
         row = f", row {self.row}" if self.row else ""
         column = f", column {self.column}" if self.column else ""
-        return f"{self.severity}: {self.file}{row}{column}: {self.what} (expected: {RULES[self.rule][1]})"
+        said = f"{self.severity}: {self.file}{row}{column}: {self.what} (expected: {RULES[self.rule][1]})"
+        return printable(said)
 
 
 def lint(path):

@@ -3,8 +3,11 @@
 import codecs
 import csv
 import io
+import lzma
 import posixpath
+import struct
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from plankton_keras.ecotaxa.rules import MAX_SIDE, NUMBER, TABLE_NAME, TEXT
 from plankton_keras.errors import InputError
 
 # What readers of a damaged member raise beside BadZipFile.
-DAMAGED = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, csv.Error)
+DAMAGED = (
+    *(zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, csv.Error),
+    *(zlib.error, lzma.LZMAError, struct.error),
+)
 
 # A picture as large as EcoTaxa takes has not more, even uncompressed; a small .zip can claim to hold any number.
 MOST_BYTES = MAX_SIDE**2
@@ -35,7 +41,7 @@ class Package:
             return
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             found = "cannot be read as .zip: " + str(error) if self.path.exists() else "does not exist"
             raise InputError(f"{self.path} {found}.", "a folder or a .zip for EcoTaxa.", "check the path.") from None
 

@@ -206,9 +206,9 @@ def wrong_picture(content):
     'is no PNG, JPEG or GIF'
     """
     try:
-        with PillowImage.open(io.BytesIO(content)) as picture:
+        with PillowImage.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             kind, mode, (width, height) = picture.format, picture.mode, picture.size
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # A damaged header raises errors of many kinds.
         kind = None
     if kind not in PICTURE_FORMATS:
         return "is no " + ", ".join(PICTURE_FORMATS[:-1]) + f" or {PICTURE_FORMATS[-1]}"
