@@ -12,6 +12,8 @@ MAX_PIXELS = 2**33
 PNG = b"\x89PNG\r\n\x1a\n"
 # No format packs more bytes of an image into one of its file: what claims to is cut off, and would fill the memory.
 MOST_PACKED = 4096
+# Of the file of a picture of one object.
+MOST_BYTES = 2**28
 COPY = "copy the file again from where it came, or write it again."
 
 
@@ -77,6 +79,25 @@ def check_png(path, file):
             width, height, depth, colour = struct.unpack(">IIBB", file.read(10).ljust(10, b"\0"))
             check_packed(path, height, width, depth * {2: 3, 4: 2, 6: 4}.get(colour, 1), size)
         at += 12 + length
+
+
+def read_picture(path):
+    """Reads the file of a small picture, which may be packed so that it is far larger than it looks.
+
+    Args:
+        path: A `pathlib.Path` or a `zipfile.Path`.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        ValueError: If it has more than 256 MiB; beside what opening and unpacking raise.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return content
 
 
 def check_picture(path, content):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from plankton_keras.errors import InputError
-from plankton_keras.image_claims import check_picture, first_line
+from plankton_keras.image_claims import check_picture, first_line, read_picture
 from plankton_keras.patches import unit_hash
 from plankton_keras.schema import SPLITS
 from plankton_keras.taxa import find_taxa, read_taxa
@@ -125,7 +125,7 @@ def deal(path, val_fraction):
 def _content(path):
     """Reads a file, which may stand in a .zip."""
     try:
-        return path.read_bytes()
+        return read_picture(path)
     except Exception as error:  # Each way to pack raises errors of its own kind.
         raise InputError(
             f"{path} cannot be read: {first_line(error)}.", "a whole file.", "copy it or export it anew."

@@ -121,11 +121,12 @@ def _degrees(name, text):
     """
     try:
         value = Decimal(text)
-        # What is no number compares with none. Not `abs`, for arithmetic overflows.
-        is_within = value.copy_abs() <= 180
     except InvalidOperation:
         raise ValueError(f"{text!r} is no number") from None
-    if not is_within:
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is no number")
+    # Not `abs`, for arithmetic overflows.
+    if value.copy_abs() > 180:
         raise ValueError(f"{text!r} is not between -180 and 180")
     whole = int(value)
     minutes = (value - whole) * 100

@@ -202,3 +202,15 @@ def test_an_export_without_images_or_damaged_is_refused(tmp_path, sent):
     empty = write_files(tmp_path / "c.zip", {"a.png": b""})
     assert refused(empty).startswith(f"{empty} holds no table of EcoTaxa.\nExpected: ecotaxa*.tsv or ecotaxa*.txt.")
     assert refused(tmp_path / "d.zip").startswith(f"{tmp_path / 'd.zip'} does not exist.")
+
+
+def test_a_picture_that_was_damaged_is_refused_by_name(tmp_path):
+    (path,) = drawn_package(tmp_path, count=2, scans=2)
+    package = edited(path, tmp_path / "back.zip", lambda values: values.update(object_annotation_status="validated"))
+    content, picture = package.read_bytes(), files_of(package)["drawn_0001/scan1_0.png"]
+    # A byte of a stored picture no longer has the sum of its .zip.
+    package.write_bytes(content.replace(picture, picture[:-20] + b"?" + picture[-19:]))
+    assert refused(package) == (
+        f"{package}/drawn_0001/scan1_0.png cannot be read: Bad CRC-32 for file 'drawn_0001/scan1_0.png'.\n"
+        "Expected: a whole file.\nFix: copy it or export it anew."
+    )

@@ -9,7 +9,8 @@ import pytest
 from drawn_packages import cells_of, drawn_package, files_of, table_of, write_files
 from PIL import Image
 
-from plankton_keras.ecotaxa import rules
+from plankton_keras import image_claims
+from plankton_keras.ecotaxa import rules, tables
 from plankton_keras.ecotaxa.lint import NAMED, Problem, lint
 from plankton_keras.ecotaxa.rules import RULES
 
@@ -366,3 +367,17 @@ def test_each_rule_stands_in_the_page_on_ecotaxa():
 def test_each_rule_is_broken_here():
     apart = {"package", "tables", "encoding", "free columns", "fractions", "sample"}
     assert {rule for rule, *_ in BROKEN.values()} | apart == set(RULES)
+
+
+def test_a_picture_and_a_line_that_would_fill_the_memory_are_problems(good, tmp_path, monkeypatch):
+    path = write_files(tmp_path / "a.zip", good)
+    monkeypatch.setattr(image_claims, "MOST_BYTES", len(good[PICTURE]) - 1)
+    texts = [str(problem) for problem in lint(path) if problem.rule == "picture"]
+    assert texts[0].startswith(
+        f"error: {TABLE}, row 3, column img_file_name: {PICTURE} cannot be read: "
+        f"it has more than {len(good[PICTURE]) - 1} bytes (expected: "
+    )
+    monkeypatch.setattr(tables, "MOST_LETTERS", 100)
+    assert [str(problem).split(" (")[0] for problem in lint(path) if problem.rule == "package"] == [
+        f"error: {TABLE}: cannot be read after row 0: a line has 100 letters or more"
+    ]

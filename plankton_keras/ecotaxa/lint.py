@@ -13,6 +13,7 @@ from plankton_keras.ecotaxa.rules import FREE, MAX_RANKS, MAX_TABLES, MISSING, N
 from plankton_keras.ecotaxa.tables import DAMAGED, Package
 from plankton_keras.ecotaxa.values import number_of, wrong_depth, wrong_picture, wrong_value
 from plankton_keras.errors import InputError, printable
+from plankton_keras.image_claims import read_picture
 
 # Rows in which one rule is broken in one column that are named; the others are counted.
 NAMED = 20
@@ -236,7 +237,7 @@ class _Check:
         elif picture not in self.pictures:
             self.pictures.add(picture)
             try:
-                wrong = wrong_picture(self.package.at(picture).read_bytes())
+                wrong = wrong_picture(read_picture(self.package.at(picture)))
             except DAMAGED as error:
                 wrong = f"cannot be read: {error}"
             if wrong:

@@ -22,6 +22,8 @@ DAMAGED = (
 
 # A picture as large as EcoTaxa takes has not more, even uncompressed; a small .zip can claim to hold any number.
 MOST_BYTES = MAX_SIDE**2
+# In a line of a table.
+MOST_LETTERS = 2**24
 
 
 class Package:
@@ -97,7 +99,15 @@ class Package:
         """
         encoding = "utf-8-sig" if self.is_marked(table) else "latin-1"
         with self.at(table).open("rb") as file, io.TextIOWrapper(file, encoding, newline="") as text:
-            yield from csv.reader(text, delimiter="\t", quotechar='"')
+            yield from csv.reader(_lines(text), delimiter="\t", quotechar='"')
+
+
+def _lines(text):
+    """Reads lines; one that would fill the memory is an error of csv, as one cell of that length is."""
+    while line := text.readline(MOST_LETTERS):
+        if len(line) == MOST_LETTERS:
+            raise csv.Error(f"a line has {MOST_LETTERS} letters or more")
+        yield line
 
 
 def column_name(cell):

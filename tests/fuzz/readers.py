@@ -17,7 +17,6 @@ import tifffile
 from PIL import Image as PillowImage
 
 from plankton_keras import config, schema
-from plankton_keras.artefact_checks import check_artefact
 from plankton_keras.challenge import predicted_masks, read_csv, write_csv
 from plankton_keras.describe import describe
 from plankton_keras.ecotaxa.labels import find_labelled
@@ -33,7 +32,6 @@ from plankton_keras.sample_columns import template
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.samples import read_groups
 from plankton_keras.scans import open_mask, open_scan
-from plankton_keras.tabulating import read_predictions
 from plankton_keras.taxa import file_target, living_target, read_taxa
 from plankton_keras.tiles import Window
 from plankton_keras.vignette_pictures import vignette
@@ -106,6 +104,10 @@ def _config(path):
 
 
 def _journal(path):
+    # These load most of the package.
+    from plankton_keras.artefact_checks import check_artefact
+    from plankton_keras.tabulating import read_predictions
+
     journal = Journal(path.parent)
     for scan in journal.scans:
         journal.digest(scan)
