@@ -143,6 +143,25 @@ def size_in_header(path, format):
         raise cut_off(path, first_line(error), f"a whole {format} file") from None
 
 
+def check_inner_jpeg(data, pixels):
+    """Refuses a part of a TIFF that is a JPEG larger than the part: its decoder believes the JPEG.
+
+    Args:
+        data: Bytes of the part, or None.
+        pixels: Pixels of the part; a JPEG may be padded to more.
+
+    Raises:
+        ValueError: If it has more than four times as many.
+    """
+    try:
+        with PillowImage.open(io.BytesIO(data or b""), formats=("JPEG",)) as image:
+            claimed = image.height * image.width
+    except Exception:  # No JPEG, or a damaged one, which the decoder says itself.
+        return
+    if claimed > 4 * pixels + 2**16:
+        raise ValueError(f"its JPEG claims {claimed} pixels instead of {pixels}")
+
+
 def cut_off(path, found, expected):
     """Words the error of a file that is cut off.
 

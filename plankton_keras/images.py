@@ -21,6 +21,7 @@ from plankton_keras.files import reserve
 from plankton_keras.image_claims import (
     COPY,
     PillowImage,
+    check_inner_jpeg,
     check_packed,
     check_png,
     check_size,
@@ -292,6 +293,7 @@ class _Segments:
         data = file.read(page.databytecounts[index]) or None
         tables = {}
         if page.compression in LOSSY:
+            check_inner_jpeg(data, self._height * self._width)
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         segment, _, shape = page.decode(data, index, **tables)
         if segment is None:

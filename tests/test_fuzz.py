@@ -57,6 +57,9 @@ MESSAGES = {
     "png/part-of-two-gigabytes": (
         "{path} is a damaged PNG: its part b'tEXt' at byte 33 is not whole, or not in its place."
     ),
+    "tiff/jpeg-larger-than-its-part": (
+        "{path}: part 0 cannot be decoded: its JPEG claims 1073741824 pixels instead of 256."
+    ),
     "tiff/one-sample-as-colour": "{path} is a TIFF of uint8, RGB, with shape (9, 7, 1).",
     "zooprocess/latitude-of-a-million-digits": (
         "{path.parent}:\n  a_meta.txt, latitude: '1e99999999' is not between -180 and 180."
@@ -142,7 +145,7 @@ LONG = {
     "digits.json": b'{"epochs": ' + b"9" * 5000 + b"}",
     "blanks.txt": b"\n" * 200_000 + b" " * 200_000 + b"x",
     "cell.csv": b'id,name,living\n1,"' + b"x" * 200_000 + b'",1\n',
-    "columns.csv": b"scan," + b",".join(b"column%d" % index for index in range(20_000)) + b"\n",
+    "columns.csv": b"scan," + b",".join(b"column%d" % index for index in range(5_000)) + b"\n",
     "netpbm.ppm": b"P5 " + b"9" * 5000 + b" 1 255 0",
     "ids.csv": b"id,name,living\n" + b"9" * 5000 + b",a,1\n",
     "rows.csv": b"Id,Target\na_mask.png.ppm_" + b"9" * 5000 + b",0\n",
