@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from fuzz.mutators import MUTATORS
 from fuzz.readers import READERS, attempt, file_of, prepare, seeds
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +24,7 @@ from plankton_keras import config, schema
 from plankton_keras.challenge import decode, encode
 from plankton_keras.ecotaxa.cells import Columns
 from plankton_keras.errors import PlanktonError
-from plankton_keras.images import open_image
+from plankton_keras.images import CLASS_PNG, GRAY_PNG, open_image
 from plankton_keras.sample_columns import COLUMNS
 from plankton_keras.sample_tables import read_samples
 from plankton_keras.scans import open_mask
@@ -183,6 +185,31 @@ def test_netpbm_comes_back_as_it_was_written(tmp_path_factory, height, width, dt
         assert np.array_equal(read, array)
     with open_mask(path) as mask:
         assert mask.ids() == {int(value): int((array == value).sum()) for value in np.unique(array)}
+
+
+WRITERS = {
+    "classes.png": lambda path, array: cv2.imwrite(str(path), array, CLASS_PNG),
+    "grays.png": lambda path, array: cv2.imwrite(str(path), array, GRAY_PNG),
+    "deflate.tif": lambda path, array: tifffile.imwrite(path, array, compression="zlib", rowsperstrip=4),
+    "lzw-tiles.tif": lambda path, array: tifffile.imwrite(path, array, compression="lzw", tile=(16, 32)),
+    "zstd.tif": lambda path, array: tifffile.imwrite(path, array, compression="zstd"),
+    "plain.tif": tifffile.imwrite,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_images_come_back_as_they_were_written(tmp_path, name):
+    @few
+    @given(st.integers(1, 40), st.integers(1, 70), st.sampled_from([np.uint8, np.uint16]), st.integers(1, 2**16))
+    def check(height, width, dtype, most):
+        # From one value to all of them: what packs well, and what does not.
+        most = min(most, np.iinfo(dtype).max + 1)
+        array = np.random.default_rng(most).integers(0, most, (height, width), dtype)
+        WRITERS[name](tmp_path / name, array)
+        with open_image(tmp_path / name) as image:
+            assert np.array_equal(image.read(Window(0, 0, height, width)), array)
+
+    check()
 
 
 # What a cell may hold and still is the same when its ends are stripped.
