@@ -28,6 +28,7 @@ ORDER = (
     "tiles",
     "taxa",
     "image_claims",
+    "tiff",
     "images",
     "pairs",
     "samples",
