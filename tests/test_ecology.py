@@ -371,6 +371,14 @@ def test_of_what_was_not_called_up_to_as_many_could_be_there_as_were_missed():
     assert jelly["adjusted_high"] == pytest.approx(2 * 3.689, rel=0.05)
 
 
+def test_where_nothing_was_found_one_animal_more_of_all_living_could_be_there():
+    rows = abundances(objects("", []), [sample(("a", 4), volume_m3=4)], np.diag([9000, 9000, 9000]))
+    for taxon in (*NAMES, TOTAL):
+        row = picked(rows, taxon)
+        assert (row["adjusted"], row["adjusted_low"]) == (0, 0)
+        assert row["adjusted_high"] == pytest.approx(3.689, rel=0.05)
+
+
 def test_a_matrix_of_few_vignettes_is_no_sure_knowledge():
     def width(vignettes):
         found = objects("a" * 400, [0] * 200 + [2] * 200)

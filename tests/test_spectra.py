@@ -87,7 +87,11 @@ def hand_made():
     """16, 8 and 4 objects in the middles of three octaves, 4 and 1 animals each, and the smallest volume."""
     low, high = OCTAVES.between([20, 21, 22])
     volumes = np.repeat(np.sqrt(low * high), [16, 8, 4])
-    return objects(volumes, np.where(np.arange(28) < 24, "a", "b")), water(("a", 4), ("b", 8), volume_m3=2), volumes[0]
+    return (
+        objects(volumes, np.where(np.arange(28) < 24, "a", "b")),
+        water(("a", 4), ("b", 8), volume_m3=2000),
+        volumes[0],
+    )
 
 
 def test_both_slopes_by_hand():
@@ -95,20 +99,22 @@ def test_both_slopes_by_hand():
     classes, fits = spectra(found, [sample])
     rows = [row for row in classes if (row["model"], row["convention"]) == ("plain", "octaves")]
     # An octave is as wide as its lower edge, and its middle is the square root of 2 of it.
-    assert [row["nbss"] for row in rows] == pytest.approx([2**0.5 * animals for animals in (32, 16, 16)])
-    assert [row["biovolume_mm3_m3"] for row in rows] == pytest.approx([smallest * 32] * 2 + [smallest * 64])
+    assert [row["nbss"] for row in rows] == pytest.approx([2**0.5 * animals for animals in (0.032, 0.016, 0.016)])
+    assert [row["biovolume_mm3_m3"] for row in rows] == pytest.approx(
+        [smallest * share for share in (0.032, 0.032, 0.064)]
+    )
     assert [row["used"] for row in rows] == [True] * 3
     least, likeliest = (row for row in fits if (row["model"], row["convention"]) == ("plain", "octaves"))
     # Densities of 1, 1/2 and 1/2 of the first over volumes of 1, 2 and 4: the line falls by half of it on the whole.
-    x, y = np.log10([1, 2, 4]) + math.log10(smallest), np.log10([32, 16, 16]) + math.log10(2) / 2
+    x, y = np.log10([1, 2, 4]) + math.log10(smallest), np.log10([0.032, 0.016, 0.016]) + math.log10(2) / 2
     slope, intercept = np.polyfit(x, y, 1)
     assert (least["slope"], least["intercept"]) == pytest.approx((-0.5, intercept))
     assert slope == pytest.approx(-0.5)
     assert (least["r2"], least["exponent"]) == pytest.approx((np.corrcoef(x, y)[0, 1] ** 2, 1.5))
-    # 32, 16 and 16 animals of ln 1, 2 and 4: the mean is 48/64 of ln 2; of exp(slope t) up to ln 4 it is the same.
+    # Shares of 2, 1 and 1 of ln 1, 2 and 4: the mean is 3/4 of ln 2, and so is that of exp(slope t) up to ln 4.
     span = math.log(4)
     total, moment = (integrate.quad(lambda t, n=n: t**n * math.exp(likeliest["slope"] * t), 0, span)[0] for n in (0, 1))
-    assert moment / total == pytest.approx(48 / 64 * math.log(2))
+    assert moment / total == pytest.approx(3 / 4 * math.log(2))
     assert likeliest["exponent"] == 1 - likeliest["slope"]
     for row in (least, likeliest):
         assert row["low"] < row["slope"] < row["high"]
@@ -200,6 +206,8 @@ def test_lines_by_hand():
     want = np.polyfit([-2, 0, 1], [0, math.log10(4), 0], 1)
     assert (slope[1], intercept[1]) == pytest.approx(tuple(want))
     assert np.isnan(least_squares([1, 10, 100], [[0, 1, 1]])[0][0])
+    # Two classes are no line, whatever other draws have.
+    assert np.isnan(least_squares([1, 10, 100], [[0, 1, 1], [1, 1, 1]])[0]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("exponent", [0.5, 0.9, 1.0, 1.1, 1.6, 2.0, 2.7])
