@@ -96,7 +96,7 @@ def _config(path):
     values = config.TrainConfig.values_of_file(path)
     for kind in (config.RecordsConfig, config.PredictConfig, config.ServeConfig):
         try:
-            kind.from_json({name: value for name, value in values.items() if name in kind.names()}, str(path))
+            kind.of_file({name: value for name, value in values.items() if name in kind.names()}, path)
         except PlanktonError as error:
             judge(error, path)
     Run(path.parent).read_config()
