@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-# A program that needs the extra mutation; its examples are no tests.
-collect_ignore = ["mutation.py"]
+# Programs that need what the tests do not; their examples are no tests.
+collect_ignore = ["mutation.py", "fuzz/run.py"]
 
 
 @pytest.fixture
