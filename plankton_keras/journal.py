@@ -17,7 +17,8 @@ KINDS = {
     "failed": list,
     "classes": list,
     "model": str,
-    "model_sha256": str,
+    # Masks of one's own have none.
+    "model_sha256": object,
     "settings": dict,
 }
 KINDS_OF_SCAN = {"scan": str, "path": str, "files": list}

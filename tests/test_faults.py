@@ -253,13 +253,21 @@ def test_a_file_without_a_seal_is_read_as_it_is(tmp_path):
     assert read_json(tmp_path / "a.json", "") == {"threshold": 0.35}
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"scans": 3}', '{"scans": [{"scan": "a"}]}'])
-def test_a_journal_that_is_none_is_said(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[]", "[] is no JSON object"),
+        ("{}", "scans is missing"),
+        ('{"scans": 3}', "scans is 3"),
+        ('{"scans": [{"scan": "a"}]}', "path is missing"),
+    ],
+)
+def test_a_journal_that_is_none_is_said(tmp_path, text, problem):
     (tmp_path / "prediction.json").write_text(text)
     with pytest.raises(ArtefactError) as caught:
         Journal(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / 'prediction.json'} is damaged.\n"
+        f"{tmp_path / 'prediction.json'} is damaged: {problem}.\n"
         "Expected: the journal of a prediction.\nFix: predict into a new folder."
     )
 

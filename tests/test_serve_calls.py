@@ -236,8 +236,8 @@ def test_pixels_are_counted_over_all_patches():
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        ({"instances": [[[[0]] * 64] * 64]}, b'{"predictions":[[0.250000,0.750000]]}'),
-        ({"inputs": [[[[0]] * 64] * 64]}, b'{"outputs":[[0.250000,0.750000]]}'),
+        ({"instances": [[[[0]] * 64] * 64]}, b'{"predictions":[[0.25000,0.75000]]}'),
+        ({"inputs": [[[[0]] * 64] * 64]}, b'{"outputs":[[0.25000,0.75000]]}'),
     ],
 )
 def test_answers_have_the_form_of_the_request(request_, expected):

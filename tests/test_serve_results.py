@@ -322,15 +322,21 @@ def test_the_living_classes_of_a_folder_are_those_that_it_names(predictions, tmp
     assert living == {"non-living": False, "copepod": True, "egg": False}
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"status": "done", "scans": [{"scan": "a"}]}'])
-def test_a_prediction_json_of_something_else_is_left_out(predictions, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{}", "status is missing"),
+        ("[]", "[] is no JSON object"),
+        ('{"status": "done", "scans": [{"scan": "a"}]}', "classes is missing"),
+    ],
+)
+def test_a_prediction_json_of_something_else_is_left_out(predictions, tmp_path, content, problem):
     (predictions / "begun" / "prediction.json").write_text(content)
     assert [folder.name for folder in folders_of(predictions)] == ["cruise"]
     done = CliRunner().invoke(main, ["measure", str(predictions / "begun"), "--out", str(tmp_path / "out")])
     assert (done.exit_code, done.stderr) == (
         4,
-        f"{predictions / 'begun'}/prediction.json is of something else.\n"
-        "Expected: classes, model, model_sha256, scans, settings, status in it.\n"
+        f"{predictions / 'begun'}/prediction.json is damaged: {problem}.\nExpected: the journal of a prediction.\n"
         "Fix: give a folder that plankton predict wrote.\n",
     )
 

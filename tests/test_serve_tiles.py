@@ -230,7 +230,7 @@ def test_a_stopped_pyramid_writes_nothing_more(service, tmp_path, monkeypatch):
     assert list((tmp_path / "a_tiles").iterdir()) == []
 
 
-def test_tiles_of_a_scan_that_is_deleted_meanwhile_say_that_there_is_none(monkeypatch):
+def test_tiles_of_a_scan_that_is_deleted_meanwhile_say_that_there_is_none(tmp_path, monkeypatch):
     from plankton_keras.serve import refusing, tile_routes
 
     there = {"a"}
@@ -238,6 +238,7 @@ def test_tiles_of_a_scan_that_is_deleted_meanwhile_say_that_there_is_none(monkey
     def find(id):
         if id not in there:
             raise refusing.Refused(404, f"There is no job {id}.", "a job of this service.", "look at /v1/jobs.")
+        return tmp_path / "a.pgm", None, tmp_path / "a_tiles"
 
     def stopped(id):
         there.remove(id)
