@@ -40,6 +40,7 @@ def trained(records, folder, seed):
     return {name: value for name, value in row.items() if name != "seconds"}, model.get_weights()
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_model(tiny_records, tmp_path):
     (one, ours), (two, theirs), (other, different) = (
         trained(tiny_records, tmp_path / name, seed) for name, seed in (("one", 3), ("two", 3), ("other", 4))

@@ -108,7 +108,7 @@ def test_dropout_draws_the_same_after_an_interruption(tmp_path, monkeypatch):
     assert rows(cut) == rows(whole)
 
 
-@pytest.mark.parametrize("moment", ["save", "save_weights"])
+@pytest.mark.parametrize("moment", [pytest.param("save", marks=pytest.mark.slow), "save_weights"])
 def test_a_kill_while_an_epoch_is_saved_loses_nothing(tmp_path, monkeypatch, moment):
     whole, cut = fresh(tmp_path / "whole"), fresh(tmp_path / "cut")
     train(whole)

@@ -145,6 +145,7 @@ def test_a_missing_split_is_said_with_those_there(records):
         read_vignettes(records, read_manifest(records), "live")
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_training_says_how_many_vignettes_and_steps(records, tmp_path):
     words = ("--model", "mobilenetv2_035", "--weights", "none", "--batch-size", "4", "--epochs", "2", "--dry-run")
     said = CliRunner().invoke(main, ["train", str(records), "--out", str(tmp_path / "run"), *words, "--json"])
