@@ -62,10 +62,13 @@ def check_png(path, file):
         path: The file, for the message.
         file: The same, open.
 
+    Returns:
+        Dots per inch as the file says, or None.
+
     Raises:
         InputError: If a part reaches beyond the file, the header is not the first and only one, or as `check_packed`.
     """
-    size, at, kind = file.seek(0, io.SEEK_END), len(PNG), b""
+    size, at, kind, dpi = file.seek(0, io.SEEK_END), len(PNG), b"", None
     while kind != b"IEND":
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
@@ -78,7 +81,12 @@ def check_png(path, file):
         if kind == b"IHDR":
             width, height, depth, colour = struct.unpack(">IIBB", file.read(10).ljust(10, b"\0"))
             check_packed(path, height, width, depth * {2: 3, 4: 2, 6: 4}.get(colour, 1), size)
+        if kind == b"pHYs" and length == 9:
+            across, _, unit = struct.unpack(">IIB", file.read(9))
+            # Dots per metre; other units only tell the shape of a pixel.
+            dpi = (round(across * 0.0254, 2) or None) if unit == 1 else None
         at += 12 + length
+    return dpi
 
 
 def read_picture(path):

@@ -192,16 +192,10 @@ def _open_tiff(path):
 
 def _open_png(path):
     with open(path, "rb") as file:
-        head = file.read(4096)
         file.seek(max(0, path.stat().st_size - 64))
-        tail = file.read()
-    if _PNG_END not in tail:
-        raise cut_off(path, "the end mark is missing", "a PNG that ends with IEND")
-    with open(path, "rb") as file:
-        check_png(path, file)
-    dpi, at = None, head.find(b"pHYs")
-    if at > 0 and head[at + 12 : at + 13] == b"\1":
-        dpi = round(int.from_bytes(head[at + 4 : at + 8], "big") * 0.0254, 2)
+        if _PNG_END not in file.read():
+            raise cut_off(path, "the end mark is missing", "a PNG that ends with IEND")
+        dpi = check_png(path, file)
     return Image(path, "png", _decode(path), dpi)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from plankton_keras.errors import InputError
 from plankton_keras.images import open_image
@@ -188,6 +189,19 @@ def test_dots_per_inch_are_read_from_the_file(tmp_path, name, write, dpi):
     write(tmp_path / name, GRAY)
     with open_image(tmp_path / name) as image:
         assert image.dpi == (dpi and pytest.approx(dpi, rel=1e-3))
+
+
+def test_the_resolution_of_a_png_is_that_of_its_part_not_of_a_text_that_looks_like_it(tmp_path):
+    text = PngInfo()
+    text.add_text("note", "pHYs" + "\1" * 20)
+    PillowImage.fromarray(GRAY).save(tmp_path / "a.png", pnginfo=text)
+    PillowImage.fromarray(GRAY).save(tmp_path / "b.png", pnginfo=text, dpi=(2400, 2400))
+    found = []
+    for name in ("a.png", "b.png"):
+        assert b"note\0pHYs" in (tmp_path / name).read_bytes()
+        with open_image(tmp_path / name) as image:
+            found.append(image.dpi)
+    assert found == [None, pytest.approx(2400, rel=1e-4)]
 
 
 def test_a_band_of_a_compressed_tiff_decodes_each_strip_once(tmp_path, monkeypatch):

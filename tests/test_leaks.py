@@ -402,12 +402,14 @@ def test_a_missing_table_is_said(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("flag", "value", "shown"), [("split-by", "day", "'day'"), ("folds", 5, 5), ("fold", 1, 1)])
-def test_vignettes_have_neither_a_column_to_be_split_by_nor_folds(tmp_path, flag, value, shown):
+@pytest.mark.parametrize(
+    ("flag", "value"), [("split-by", "day"), ("folds", 5), ("fold", 1), ("masks", "m"), ("scheduler", "tcp://a:1")]
+)
+def test_vignettes_have_no_column_to_be_split_by_no_folds_no_masks_and_no_cluster(tmp_path, flag, value):
     folder = vignettes_in(tmp_path / "v")
     said = run("make-tfrecords", folder, "--out", tmp_path / "out", f"--{flag}", value, code=2).stderr
     assert said == (
-        f"--{flag} is {shown}, but {folder} holds vignettes.\n"
+        f"--{flag} is {str(value)!r}, but {folder} holds vignettes.\n"
         "Expected: a folder of scans.\n"
-        f"Fix: leave --{flag} out; give vignettes in train/ and val/ folders.\n"
+        f"Fix: leave --{flag} out; splits are folders train/ and val/.\n"
     )

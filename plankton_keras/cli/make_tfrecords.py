@@ -37,7 +37,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
 
     crew = Crew(flags.workers, flags.scheduler)
     if is_ecotaxa_package(scans) or is_vignette_folder(scans):
-        _write_vignettes(scans, out, config, flags)
+        _write_vignettes(scans, out, config, flags, {"masks": masks, "scheduler": flags.scheduler})
         return
     pairs, target = _plan(scans, masks, config)
     if flags.dry_run:
@@ -77,7 +77,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
 
 
-def _write_vignettes(folder, out, config, flags):
+def _write_vignettes(folder, out, config, flags, of_scans):
     """Writes records of labelled vignettes."""
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
@@ -89,13 +89,14 @@ def _write_vignettes(folder, out, config, flags):
     from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
-    for name in ("split_by", "folds", "fold"):
-        if getattr(config, name):
+    of_scans |= {name: getattr(config, name) for name in ("split_by", "folds", "fold")}
+    for name, value in of_scans.items():
+        if value:
             flag = "--" + name.replace("_", "-")
             raise SettingError(
-                f"{flag} is {getattr(config, name)!r}, but {folder} holds vignettes.",
+                f"{flag} is {str(value)!r}, but {folder} holds vignettes.",
                 "a folder of scans.",
-                f"leave {flag} out; give vignettes in train/ and val/ folders.",
+                f"leave {flag} out; splits are folders train/ and val/.",
             )
     if is_ecotaxa_package(folder):
         # Equal pictures stay together: the split is by their bytes.
