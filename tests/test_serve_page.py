@@ -340,6 +340,16 @@ def test_a_change_by_someone_else_is_told_and_loaded(browser, service):
         opened.wrong = [said for said in opened.wrong if "409" not in said]
 
 
+def test_a_scan_that_is_asked_for_twice_at_once_is_shown_once(browser, service):
+    id = service.add("twice")
+    with Opened(browser, service) as opened:
+        page = opened.scan(id)
+        page.evaluate("() => [1, 2].forEach(() => dispatchEvent(new HashChangeEvent('hashchange')))")
+        page.wait_for_timeout(1000)
+        assert page.locator(".scanview").count() == 1
+        page.wait_for_function("() => document.querySelector('.counts tbody')?.children.length > 0")
+
+
 def test_the_gallery_sorts_and_filters(browser, service):
     id = service.add("a")
     with Opened(browser, service) as opened:

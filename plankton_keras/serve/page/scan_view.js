@@ -32,7 +32,8 @@ export class ScanView {
     const tabs = new Tabs([["Object", this.objects.element], ["Classes", counts.element], ["Sizes", sizes.element], ["Files", files.element]]);
     this.tabs = tabs;
     this.cutting = h("p", { class: "cuthelp", hidden: true }, "Draw a line over the object, or move it with ← →, turn it with ↑ ↓, and cut with Enter. Esc ends.");
-    element.append(h("div", { class: "scanview" }, this.toolbar(), this.progress, h("div", { class: "split" }, h("div", { class: "left" }, this.stage, this.cutting), h("aside", { class: "side", "aria-label": "Details" }, tabs.element))));
+    this.element = h("div", { class: "scanview" }, this.toolbar(), this.progress, h("div", { class: "split" }, h("div", { class: "left" }, this.stage, this.cutting), h("aside", { class: "side", "aria-label": "Details" }, tabs.element)));
+    element.append(this.element);
     scan.addEventListener("job", () => this.showJob());
     scan.addEventListener("selection", () => scan.selected.size && tabs.choose(0, false));
     scan.addEventListener("shown", () => this.showTools());
@@ -44,6 +45,7 @@ export class ScanView {
 
   close() {
     this.unbind();
+    this.element.remove();
     this.scan.close();
     this.viewer.close();
     this.gallery.close();
