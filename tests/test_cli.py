@@ -479,6 +479,18 @@ def test_every_help_ends_in_an_example_and_answers_to_h(command):
     assert example[1].split()[1] == command
 
 
+@pytest.mark.parametrize("command", ["make-tfrecords", "train"])
+def test_a_folder_is_either_completed_or_replaced(tmp_path, command):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").touch()
+    said = run(command, tmp_path, "--out", tmp_path / "out", "--resume", "--overwrite", code=2).stderr
+    assert said == (
+        "--resume and --overwrite were both given.\n"
+        "Expected: one of them: what stands in --out is completed, or deleted.\nFix: leave the other out.\n"
+    )
+    assert (tmp_path / "out" / "kept").is_file()
+
+
 def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
     from plankton_keras.cli import output
 

@@ -69,6 +69,12 @@ def flags(*names):
         @functools.wraps(function)
         def command(**given):
             taken = types.SimpleNamespace(**{name: given.pop(name) for name in names})
+            if {"resume", "overwrite"} <= set(names) and taken.resume and taken.overwrite:
+                raise SettingError(
+                    "--resume and --overwrite were both given.",
+                    "one of them: what stands in --out is completed, or deleted.",
+                    "leave the other out.",
+                )
             return function(flags=taken, **given)
 
         for name in reversed(names):
