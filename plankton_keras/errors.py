@@ -23,6 +23,8 @@ _UNWRITABLE = (
     errno.EIO,
     errno.ENOTDIR,
 )
+# How TensorFlow says that the disk is full.
+_FULL = re.compile(r"(\S+); (No space left on device)")
 # How TensorFlow and OpenCV say that there is no memory.
 _NO_MEMORY = ("OOM when allocating", "Insufficient memory")
 # What ends a line or steers a terminal, and halves of letters, which cannot be printed; lines of ours are indented.
@@ -94,10 +96,13 @@ def in_words(error):
             "room for what is computed at once.",
             "use fewer --workers, a smaller --tile or --batch-size, or a machine with more memory.",
         )
-    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
+    path, why = getattr(error, "filename", None), getattr(error, "strerror", None)
+    if found := _FULL.search(str(error)):
+        path, why = found.groups()
+    elif not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
         return None
     return PlanktonError(
-        f"{error.filename or 'A file'} cannot be written: {error.strerror}.",
+        f"{path or 'A file'} cannot be written: {why}.",
         "room on the disk, and the right to write there.",
         "make room, or choose another place; then give the command again.",
     )

@@ -24,7 +24,7 @@ _HELD = {}
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path, least=0):
     """Gives a temporary path beside `path` and renames it when the block ends well.
 
     The suffix stays the same, since encoders choose the format by it. After an error the temporary file is removed;
@@ -32,6 +32,7 @@ def whole_file(path):
 
     Args:
         path: Where the whole file is to appear.
+        least: Bytes that the disk must have, for writers that end the process where it is full, as h5py does.
 
     Yields:
         The `pathlib.Path` to write to.
@@ -54,6 +55,8 @@ def whole_file(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
     try:
+        if shutil.disk_usage(path.parent).free < least:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())

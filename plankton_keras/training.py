@@ -199,7 +199,10 @@ class Keeper(keras.callbacks.Callback):
             saved = sha256(self.history.run.model)
         else:
             saved = self.history.read_digests(epoch).get("model")
-        with whole_file(self.history.backup(epoch + 1)) as partial:
+        variables = (*self.model.variables, *self.model.optimizer.variables)
+        # A number has 4 bytes, and each variable a page or less around it.
+        least = sum(4 * math.prod(variable.shape) + 4096 for variable in variables)
+        with whole_file(self.history.backup(epoch + 1), least) as partial:
             self.model.save_weights(partial)
         self.history.append({**row, "seconds": round(time.monotonic() - self.started, 2)}, saved)
         for path in (self.history.backup(epoch), self.history.digests(epoch)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plankton_keras.errors import ArtefactError, InputError, PlanktonError, SettingError, did_you_mean
+from plankton_keras.errors import ArtefactError, InputError, PlanktonError, SettingError, did_you_mean, in_words
 
 
 def test_an_error_reads_as_three_lines_what_expected_and_fix():
@@ -20,6 +20,14 @@ def test_each_kind_has_its_own_exit_code_and_is_caught_as_a_plankton_error(kind,
     with pytest.raises(PlanktonError) as caught:
         raise kind("what", "expected", "fix")
     assert caught.value.exit_code == code
+
+
+def test_a_full_disk_is_said_in_words_when_tensorflow_meets_it():
+    error = RuntimeError(
+        "{{node WriteSummary}} run/logs/events.vm; No space left on device\n\tFailed to flush 11 events"
+    )
+    assert in_words(error).what == "run/logs/events.vm cannot be written: No space left on device."
+    assert in_words(RuntimeError("No way")) is None
 
 
 def test_did_you_mean_names_the_closest_option_and_only_that():

@@ -21,6 +21,16 @@ def fail_halfway(target, kind):
         raise kind("halfway")
 
 
+def test_a_file_that_the_disk_has_no_room_for_is_not_begun(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left on device") as caught,
+        whole_file(tmp_path / "a", 2**62) as partial,
+    ):
+        partial.write_text("begun")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_whole_file_appears_under_its_name_only_when_the_block_has_ended(tmp_path):
     target = tmp_path / "new" / "a.txt"
     with whole_file(target) as partial:
