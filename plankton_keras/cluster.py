@@ -7,7 +7,6 @@ worker that dies costs its scan only, which is done again.
 import collections
 import contextlib
 import logging
-import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
@@ -226,10 +225,9 @@ def _by_processes(function, items, count, tally):
 
 def _start():
     """Starts a process; gives the line to it and the process."""
+    ours, theirs = multiprocessing.Pipe()
     # A fork of a process in which TensorFlow runs may hang.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
     return ours, process

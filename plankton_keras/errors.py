@@ -24,7 +24,7 @@ _UNWRITABLE = (
     errno.ENOTDIR,
 )
 # How TensorFlow says that the disk is full.
-_FULL = re.compile(r"(\S+); (No space left on device)")
+_NO_ROOM = re.compile(r"(\S+); (No space left on device)")
 # How TensorFlow and OpenCV say that there is no memory.
 _NO_MEMORY = ("OOM when allocating", "Insufficient memory")
 # What ends a line or steers a terminal, and halves of letters, which cannot be printed; lines of ours are indented.
@@ -97,7 +97,7 @@ def in_words(error):
             "use fewer --workers, a smaller --tile or --batch-size, or a machine with more memory.",
         )
     path, why = getattr(error, "filename", None), getattr(error, "strerror", None)
-    if found := _FULL.search(str(error)):
+    if found := _NO_ROOM.search(str(error)):
         path, why = found.groups()
     elif not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
         return None

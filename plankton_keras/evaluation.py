@@ -41,7 +41,7 @@ def model_contestant(predictor, config, progress_of):
     """Makes a contestant of a model.
 
     Args:
-        predictor: An `predictors.Predictor`.
+        predictor: A `predictors.Predictor`.
         config: A `config.PredictConfig`; without a threshold of its own the model's is taken.
         progress_of: Function of a scan's stem to what `predict_scan` takes as its progress.
 

@@ -46,7 +46,7 @@ def name_objects(classifier, vignettes, confidence=0.0):
     """Names objects.
 
     Args:
-        classifier: An `predictors.Classifier`.
+        classifier: A `predictors.Classifier`.
         vignettes: List of uint8 `(height, width)`, objects alone with the ground at 255; none gives the names alone.
         confidence: Objects whose likeliest class has a lower probability, 0..1, are `unclassified`.
 
@@ -70,7 +70,7 @@ def known_confusion(classifier):
     """Gives what a classifier took for what on validation, which is what counts can be adjusted by.
 
     Args:
-        classifier: An `predictors.Classifier`.
+        classifier: A `predictors.Classifier`.
 
     Returns:
         int `(classes, classes)`, vignettes, rows true, columns predicted; `unclassified` is none of them.

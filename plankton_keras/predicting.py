@@ -39,7 +39,7 @@ def load(models, turns=False, digest=None):
         digest: What its digest must be, or None to load it anew.
 
     Returns:
-        An `predictors.Predictor`.
+        A `predictors.Predictor`.
 
     Raises:
         ArtefactError: If a model is bad, or is not the one of the digest.
@@ -89,7 +89,7 @@ def predict_with(predictor, path, digest, config, out, tell):
     """Predicts a scan with a predictor at hand and writes its files.
 
     Args:
-        predictor: An `predictors.Predictor`.
+        predictor: A `predictors.Predictor`.
         path: The scan.
         digest: SHA-256 of the scan.
         config: A `config.PredictConfig`.

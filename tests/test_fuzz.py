@@ -41,7 +41,7 @@ few = settings(max_examples=25, derandomize=True, deadline=None, database=None, 
 def test_what_was_found_gives_a_value_or_an_error_that_names_the_file(tmp_path, case):
     path = prepare(case.parent.name, tmp_path)
     path.write_bytes(case.read_bytes())
-    attempt(case.parent.name, path)
+    assert isinstance(attempt(case.parent.name, path), PlanktonError | None)
 
 
 MESSAGES = {
@@ -124,7 +124,7 @@ def test_damaged_files_give_a_value_or_an_error_that_names_the_file(tmp_path, na
     def check(content, damage, seed):
         mutate = MUTATORS.get(name)
         path.write_bytes(mutate(content, damage, seed) if mutate and seed % 3 else damage(content))
-        attempt(name, path)
+        assert isinstance(attempt(name, path), PlanktonError | None)
 
     check()
 
@@ -137,7 +137,7 @@ def test_any_bytes_give_a_value_or_an_error_that_names_the_file(tmp_path, name):
     @given(st.sampled_from([b"", *heads]), st.binary(max_size=200))
     def check(head, content):
         path.write_bytes(head + content)
-        attempt(name, path)
+        assert isinstance(attempt(name, path), PlanktonError | None)
 
     check()
 
@@ -159,7 +159,7 @@ LONG = {
 def test_long_files_are_no_better_than_short_ones(tmp_path, name, content):
     path = prepare(name, tmp_path)
     path.write_bytes(content)
-    attempt(name, path)
+    assert isinstance(attempt(name, path), PlanktonError | None)
 
 
 def test_the_readers_are_searched_without_tensorflow():

@@ -430,6 +430,7 @@ def test_the_list_goes_on_after_its_events_were_refused(browser, service):
             opened.page.wait_for_timeout(50)
         service.add("later")
         opened.page.wait_for_selector(".name:has-text('later')")
+        assert any("503" in said for said in opened.wrong)
         opened.wrong = [said for said in opened.wrong if "503" not in said]
 
 

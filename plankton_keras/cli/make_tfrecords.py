@@ -37,7 +37,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
 
     crew = Crew(flags.workers, flags.scheduler)
     if is_ecotaxa_package(scans) or is_vignette_folder(scans):
-        _write_vignettes(scans, out, config, flags, {"masks": masks, "scheduler": flags.scheduler})
+        _write_vignettes(scans, masks, out, config, flags)
         return
     pairs, target = _plan(scans, masks, config)
     if flags.dry_run:
@@ -77,7 +77,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
 
 
-def _write_vignettes(folder, out, config, flags, of_scans):
+def _write_vignettes(folder, masks, out, config, flags):
     """Writes records of labelled vignettes."""
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
@@ -89,8 +89,8 @@ def _write_vignettes(folder, out, config, flags, of_scans):
     from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
-    of_scans |= {name: getattr(config, name) for name in ("split_by", "folds", "fold")}
-    for name, value in of_scans.items():
+    of_scans = {name: getattr(config, name) for name in ("split_by", "folds", "fold")}
+    for name, value in {"masks": masks, "scheduler": flags.scheduler, **of_scans}.items():
         if value:
             flag = "--" + name.replace("_", "-")
             raise SettingError(

@@ -88,7 +88,7 @@ def described(signature):
     """Gives a signature as TensorFlow Serving's metadata has it.
 
     Args:
-        signature: An `predictors.Signature`.
+        signature: A `predictors.Signature`.
 
     Returns:
         A dictionary.

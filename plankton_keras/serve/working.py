@@ -51,7 +51,7 @@ def predict(task, predictor, config, tell):
 
     Args:
         task: The `Task`.
-        predictor: An `predictors.Predictor`.
+        predictor: A `predictors.Predictor`.
         config: A `config.PredictConfig`.
         tell: Called with `(pixels done, pixels in all)`.
 
