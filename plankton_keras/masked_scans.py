@@ -8,7 +8,7 @@ import numpy as np
 from plankton_keras.errors import InputError
 from plankton_keras.files import write_json
 from plankton_keras.given_masks import prediction_of_bands
-from plankton_keras.pairs import find_pairs
+from plankton_keras.pairs import survey
 from plankton_keras.prediction import write_prediction
 from plankton_keras.runs import versions
 from plankton_keras.scans import open_mask, open_pair
@@ -74,17 +74,17 @@ def find_masked(folder):
         `MaskedScans`; None if it is a prediction folder, no folder, or has no such pairs.
 
     Raises:
-        InputError: If a mask is bad, or as `classes_of`.
+        InputError: If a name or a mask is bad, or as `classes_of`.
     """
     folder = Path(folder)
     if not folder.is_dir() or (folder / "prediction.json").is_file():
         return None
-    try:
-        pairs = [pair for pair in find_pairs(folder) if pair.mask]
-    except InputError:
-        return None
+    found, problems = survey(folder)
+    pairs = [pair for pair in found if pair.mask]
     if not pairs:
         return None
+    if problems:
+        raise problems[0]
     path, ids = find_taxa(folder), set()
     for pair in pairs:
         with open_mask(pair.mask) as mask:

@@ -89,7 +89,7 @@ def read_table(path):
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
     # Spreadsheets put a line that has a comma in quotes.
-    numbered = [each for each in enumerate(text.splitlines(), 1) if not each[1].lstrip('"').startswith("#")]
+    numbered = [each for each in enumerate(text.split("\n"), 1) if not each[1].lstrip('"').startswith("#")]
     reader = csv.DictReader(line for _, line in numbered)
     try:
         columns = reader.fieldnames or []

@@ -4,6 +4,7 @@
 """
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _read_rows(path, columns, what, optional=()):
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(io.StringIO(text))
     try:
         lines = [(reader.line_num, values) for values in reader]
     except csv.Error as error:

@@ -102,6 +102,13 @@ def test_more_taxa_than_a_byte_holds_are_refused():
         classes_of(set(range(257)), taxa)
 
 
+def test_what_is_wrong_with_their_names_is_said(tmp_path):
+    draw(tmp_path / "scans", i40=(50, 50, 40))
+    (tmp_path / "scans" / "b_mask.png").write_bytes((tmp_path / "scans" / "a_mask.png").read_bytes())
+    said = measured(tmp_path / "scans", tmp_path / "m", code=3)
+    assert said["error"] == f"{tmp_path / 'scans' / 'b_mask.png'} has no scan."
+
+
 def test_scans_without_masks_and_other_folders_are_none(tmp_path):
     draw(tmp_path / "scans", i40=(50, 50, 40))
     (tmp_path / "scans" / "a_mask.png").unlink()

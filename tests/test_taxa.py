@@ -132,6 +132,11 @@ def test_a_table_is_read_in_its_order_with_spaces_quotes_and_further_columns(tab
     assert read_taxa(path) == [Taxon(65535, "Calanus, large", True), Taxon(1, "détritus", False)]
 
 
+def test_a_name_keeps_the_separators_that_end_a_line_elsewhere(table):
+    path = table('id,name,living\n1,"a\u2028b\u0085c",1\n2,"two\nlines",0\n')
+    assert [taxon.name for taxon in read_taxa(path)] == ["a\u2028b\u0085c", "two\nlines"]
+
+
 def test_a_table_with_a_header_alone_has_no_taxa(table):
     assert read_taxa(table("id,name,living\n")) == []
 

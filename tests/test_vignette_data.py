@@ -155,6 +155,16 @@ def test_a_dry_run_of_training_says_how_many_vignettes_and_steps(records, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--loss", "focal"), ("--window", "64"), ("--width", "8")])
+def test_training_refuses_options_that_vignettes_do_not_have(records, tmp_path, option, value):
+    said = CliRunner().invoke(main, ["train", str(records), "--out", str(tmp_path / "run"), option, value])
+    assert said.exit_code == 2, said.exception
+    assert said.stderr == (
+        f"{option} has no effect on mobilenet_075.\nExpected: options of that network.\nFix: leave {option} out.\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_seed_gives_the_same_batches_and_another_does_not(unequal):
     whole = batches(unequal, 3)
     assert same(whole, batches(unequal, 3))

@@ -9,6 +9,10 @@ import click
 from plankton_keras.cli import options, output
 from plankton_keras.config import ENCODERS, PRESETS, VIGNETTE_PRESETS, TrainConfig
 
+# Settings that other networks do not have.
+OF_UNET = ("width", "depth", "full_resolution")
+OF_PIXELS = ("window", "loss", "class_weights", "pixels_only")
+
 
 @click.command()
 @click.argument("records", type=options.FOLDER)
@@ -48,7 +52,7 @@ def train(records, out, preset, config_file, flags, **settings):
     check_records(manifest, records)
     if manifest.kind == schema.VIGNETTES or config.model in ENCODERS:
         config = options.build_config(TrainConfig, settings, config_file, VIGNETTE_PRESETS[preset])
-    kind = _kind_for(config.model, manifest.kind)
+    kind = _kind_for(config.model, manifest.kind, settings)
     steps = config.steps_per_epoch or -(-manifest.count("train", kind) // config.batch_size)
     config = replace(config, steps_per_epoch=steps)
     if kind == schema.PATCHES:
@@ -103,20 +107,22 @@ def _say_fitted(scores):
     )
 
 
-def _kind_for(model, found):
-    """Tells what records a network is for; refuses those of vignettes for a network of patches."""
+def _kind_for(model, found, given):
+    """Tells what records a network is for; refuses those of vignettes for a network of patches, and idle options."""
     from plankton_keras import schema
     from plankton_keras.errors import SettingError
 
-    if model in ENCODERS:
-        return schema.VIGNETTES
-    if found == schema.VIGNETTES:
+    if model not in ENCODERS and found == schema.VIGNETTES:
         raise SettingError(
             f"--model is {model!r}, but the records hold vignettes.",
             f"one of {', '.join(ENCODERS)}.",
             "leave --model out.",
         )
-    return schema.PATCHES
+    # A --config names all settings, and is not asked.
+    idle = (*(OF_UNET if model != "unet" else ()), *(OF_PIXELS if model in ENCODERS else ()))
+    for flag in ("--" + name.replace("_", "-") for name in idle if given.get(name) is not None):
+        raise SettingError(f"{flag} has no effect on {model}.", "options of that network.", f"leave {flag} out.")
+    return schema.VIGNETTES if model in ENCODERS else schema.PATCHES
 
 
 def _keep_settings(run, config):
