@@ -434,6 +434,44 @@ def test_the_list_goes_on_after_its_events_were_refused(browser, service):
         opened.wrong = [said for said in opened.wrong if "503" not in said]
 
 
+def test_a_page_that_comes_before_its_service_goes_on_by_itself(browser, service):
+    opened, refused = Opened(browser, service), []
+
+    def first_refused(route):
+        if refused:
+            return route.continue_()
+        refused.append(route.request.url)
+        return route.fulfill(status=503, body='{"error": "Not yet."}')
+
+    opened.page.route("**/v1/service", first_refused)
+    with opened:
+        opened.page.wait_for_selector(".notice:has-text('Not yet.')")
+        opened.page.wait_for_selector(".drop")
+        assert opened.page.locator(".notice").count() == 0
+        opened.wrong = [said for said in opened.wrong if "503" not in said]
+
+
+def test_a_tile_that_was_not_answered_is_asked_for_again(browser, service):
+    id, opened, refused, answered = service.add("s"), Opened(browser, service), set(), set()
+
+    def first_refused(route):
+        url = route.request.url
+        if url in refused:
+            answered.add(url)
+            return route.continue_()
+        refused.add(url)
+        return route.fulfill(status=503)
+
+    opened.page.route("**/tiles/*/*.jpg", first_refused)
+    with opened:
+        page, waited = opened.scan(id), 0
+        while not (refused and answered == refused) and waited < PATIENCE:
+            page.wait_for_timeout(100)
+            waited += 100
+        assert answered == refused != set()
+        opened.wrong = [said for said in opened.wrong if "503" not in said and "failed to load" not in said]
+
+
 def test_a_tab_that_nobody_sees_holds_no_connection_and_is_up_to_date_when_seen(browser, service):
     def see(page, hidden):
         page.evaluate(

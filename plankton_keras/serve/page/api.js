@@ -54,6 +54,19 @@ export async function json(method, path, body, signal) {
   return response.status === 204 ? null : response.json();
 }
 
+/** Asks until the service answers; `fault` hears of each time that it does not. */
+export async function patiently(path, fault) {
+  for (;;) {
+    try {
+      return await json("GET", path);
+    } catch (error) {
+      if (!passing(error)) throw error;
+      fault(error);
+      await new Promise((done) => setTimeout(done, RETRY));
+    }
+  }
+}
+
 let asking = null;
 
 /** Asks the user for the token, once at a time, until the service takes it. */

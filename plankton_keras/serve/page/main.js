@@ -1,6 +1,6 @@
 // Starts the page: which view is open follows from the address.
 
-import { json } from "./api.js";
+import { patiently } from "./api.js";
 import { h } from "./dom.js";
 import { JobList } from "./jobs.js";
 import { fault } from "./notices.js";
@@ -46,7 +46,8 @@ function about(service) {
 }
 
 async function start() {
-  const service = await json("GET", "v1/service");
+  const service = await patiently("v1/service", fault);
+  document.getElementById("notices").replaceChildren();
   about(service);
   main.replaceChildren(listPlace, scanPlace);
   new JobList(listPlace, service);

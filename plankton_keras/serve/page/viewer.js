@@ -97,6 +97,8 @@ export class Viewer {
         maxLevel: levels - 1,
         getTileUrl: (level, x, y) => `${jobPath(this.scan.id, "tiles")}/${level}/${x}_${y}.jpg`,
       },
+      // A tile that was not answered is asked for again, some seconds later.
+      tileRetryMax: 5,
       drawer: "canvas",
       showNavigationControl: false,
       showNavigator: matchMedia("(min-width: 60rem)").matches,
