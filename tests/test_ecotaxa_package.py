@@ -174,6 +174,16 @@ def test_a_file_stays_below_the_bytes_that_it_may_have(tmp_path):
     assert len(import_package(paths)) == 32
 
 
+def test_the_second_file_of_a_scan_never_has_the_name_of_another_scan(tmp_path):
+    taken, found = set(), []
+    for stem in ("a_2", "a", "A", "a_3"):
+        found += drawn_package(tmp_path, count=2, scans=1, stem=stem, limits=Limits(rows=1, tables=1), taken=taken)
+    names = [path.name for path in found]
+    assert names[:4] == ["ecotaxa_a_2.zip", "ecotaxa_a_2_2.zip", "ecotaxa_a.zip", "ecotaxa_a_3.zip"]
+    assert len(set(map(str.lower, names))) == len(names) == len(list(tmp_path.iterdir())) == 8
+    assert len(import_package(found[:2])) == 2
+
+
 def test_no_object_gives_no_file(tmp_path):
     assert write_packages(tmp_path, "none", [], drawn_parents()) == []
     assert list(tmp_path.iterdir()) == []

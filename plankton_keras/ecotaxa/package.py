@@ -80,7 +80,7 @@ def write_packages(out, stem, objects, parents, limits=None, shorten=(), taken=N
         limits: A `Limits`, or None for the default.
         shorten: Names of columns whose texts are cut to 250 characters.
         taken: Set of the names, in small letters, of what else is packed into this folder, to which the stem's is
-            added: stems of which the same letters are left are numbered. Or None.
+            added: what would have the same name is numbered. Or None.
 
     Returns:
         Paths of the files; none where there is no object.
@@ -90,8 +90,8 @@ def write_packages(out, stem, objects, parents, limits=None, shorten=(), taken=N
             samples, a picture is too large, or a value does not fit its column (`ecotaxa.cells.Columns`).
     """
     with contextlib.ExitStack() as stack:
-        name = free_name(file_name(stem), set() if taken is None else taken)
-        writer = _Writer(Path(out), name, limits or Limits(), Columns(shorten), stack)
+        taken = set() if taken is None else taken
+        writer = _Writer(Path(out), file_name(stem), taken, limits or Limits(), Columns(shorten), stack)
         samples, names = {}, set()
         for each in objects:
             _check(each, parents, samples, names)
@@ -163,8 +163,9 @@ def _row(each, parents):
 class _Writer:
     """Fills one .zip after the other; a table is written when its pictures are."""
 
-    def __init__(self, out, stem, limits, columns, stack):
-        self.out, self.stem, self.limits, self.columns, self.stack = out, stem, limits, columns, stack
+    def __init__(self, out, stem, packed, limits, columns, stack):
+        self.out, self.stem, self.packed = out, free_name(stem, packed), packed
+        self.limits, self.columns, self.stack = limits, columns, stack
         self.paths, self.rows, self.taken = [], [], set()
         self.archive, self.bytes, self.tables, self.table = None, 0, 0, 1
 
@@ -196,8 +197,8 @@ class _Writer:
         return f"{free_name(f'{self.stem}_{self.table:04d}/{file_name(name)}', self.taken)}.png"
 
     def _open(self):
-        part = f"_{len(self.paths) + 1}" if self.paths else ""
-        self.paths.append(self.out / f"ecotaxa_{self.stem}{part}.zip")
+        name = free_name(self.stem, self.packed) if self.paths else self.stem
+        self.paths.append(self.out / f"ecotaxa_{name}.zip")
         partial = self.stack.enter_context(whole_file(self.paths[-1]))
         self.archive = self.stack.enter_context(zipfile.ZipFile(partial, "w"))
         self.bytes = self.tables = 0
