@@ -182,12 +182,14 @@ def test_what_is_missing_is_named_with_its_row(validated, tmp_path):
         f"Expected: an image and a category of each object that counts.\n{EXPORT}"
     )
 
-    def lose(values):
-        if values["object_id"] == "scan1_2":
-            values["object_annotation_category"] = ""
+    for missing in ("", "NaN"):
 
-    path = edited(validated, tmp_path / "b.zip", lose)
-    assert refused(path).startswith(f"{path}: {TABLE}, row 5: scan1_2 has no category.")
+        def lose(values, missing=missing):
+            if values["object_id"] == "scan1_2":
+                values["object_annotation_category"] = missing
+
+        path = edited(validated, tmp_path / f"b{missing}.zip", lose)
+        assert refused(path).startswith(f"{path}: {TABLE}, row 5: scan1_2 has no category.")
 
 
 def test_an_export_without_images_or_damaged_is_refused(tmp_path, sent):

@@ -75,8 +75,9 @@ def _take(package, place, values, objects):
     table, row = place
     category = " ".join(values["object_annotation_category"].split())
     picture = package.picture(table, values["img_file_name"])
-    if category.lower() in MISSING or picture is None:
-        found = f"no image {values['img_file_name']!r}" if category else "no category"
+    unnamed = category.lower() in MISSING
+    if unnamed or picture is None:
+        found = "no category" if unnamed else f"no image {values['img_file_name']!r}"
         raise InputError(
             f"{package.path}: {table}, row {row}: {values['object_id']} has {found}.",
             "an image and a category of each object that counts.",
