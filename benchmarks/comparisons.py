@@ -29,6 +29,8 @@ BATCH, WINDOW, PATCH = 4, 384, 512
 OPERATIONS = {"flips": True, "degrees": 180, "zoom": 0.3, "brightness": 20, "contrast": 0.25}
 FULL = ", full resolution"
 OURS, ALONE, MONAI, TEXTBOOK = "plankton_keras", "network alone", "MONAI", "MONAI" + FULL
+# torch in the memory layout that is fastest, and in the one that it takes by itself.
+TORCH, FIRST = "torch", "torch, channels first"
 
 
 @dataclass(frozen=True)
@@ -237,8 +239,9 @@ def train(bench):
         counts = ours.ask("forget", run=bench.run), theirs.ask("forget", width=known["width"], depth=known["depth"])
         check_equal("the numbers of parameters", ours=counts[0], theirs=counts[1])
         _steps(bench, ours, theirs, {"batch": batch, "settings": known["settings"]}, FULL, rates)
+    pairs = [(OURS + size, theirs + size) for size in ("", FULL) for theirs in (TORCH, FIRST)]
     return {
-        **_figures("patches/s", rates, (OURS, "torch"), (OURS + FULL, "torch" + FULL)),
+        **_figures("patches/s", rates, *pairs),
         "parameters": known["parameters"],
         "parameters_at_full_resolution": counts[0],
         "losses": losses,
@@ -250,7 +253,11 @@ def _steps(bench, ours, theirs, what, suffix, rates):
     """Times steps of both sides and adds their rates; gives the losses before."""
     losses = ours.ask("train_on", batch=what["batch"]), theirs.ask("train_on", **what)
     steps = bench.sizes.steps
-    jobs = {OURS: lambda: ours.ask("train", steps=steps), "torch": lambda: theirs.ask("train", steps=steps)}
+    jobs = {
+        OURS: lambda: ours.ask("train", steps=steps),
+        TORCH: lambda: theirs.ask("train", steps=steps, channels="last"),
+        FIRST: lambda: theirs.ask("train", steps=steps, channels="first"),
+    }
     by_turns(jobs, 1)
     found = _rates(by_turns(jobs, bench.rounds), steps * BATCH)
     rates.update({name + suffix: numbers for name, numbers in found.items()})

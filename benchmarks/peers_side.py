@@ -1,5 +1,6 @@
 """The other side of `bench.py`: torch, MONAI and albumentations, in a process and an environment of their own."""
 
+import copy
 import importlib.metadata
 import os
 import sys
@@ -38,6 +39,15 @@ class FloatSide(torch_side.TorchSide):
         self.optimizer.step()
         if self.scores:
             self.counts += torch.histc(bins, 2 * torch_side.BINS, 0, 2 * torch_side.BINS)
+
+
+class ChannelsFirst(FloatSide):
+    """The same, of a copy of the network in the layout that torch takes where nobody names one."""
+
+    def __init__(self, net, *args, **options):
+        super().__init__(copy.deepcopy(net), *args, **options)
+        self.net = self.net.to(memory_format=torch.contiguous_format)
+        self.images = self.images.contiguous()
 
 
 class FullResolution(torch_side.UNet):
@@ -163,14 +173,15 @@ class Peers:
         with np.load(batch) as arrays:
             images, masks = arrays["images"][..., None].astype(np.float32), arrays["masks"][..., None]
         loss = torch_side.logits_and_loss(self.net, images, masks)[1]
-        self.side = FloatSide(self.net, TrainConfig.from_json(settings), (images, masks), scores=True, mode="none")
+        what = self.net, TrainConfig.from_json(settings), (images, masks), True, "none"
+        self.sides = {"last": FloatSide(*what), "first": ChannelsFirst(*what)}
         return loss
 
-    def train(self, steps):
-        """Trains some steps."""
+    def train(self, steps, channels):
+        """Trains some steps, with the channels `last` or `first`."""
         started = time.monotonic()
         for _ in range(steps):
-            self.side.train()
+            self.sides[channels].train()
         return time.monotonic() - started
 
     def draw(self, folder, settings, shape, count, processes, out=None):
