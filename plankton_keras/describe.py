@@ -133,8 +133,9 @@ def _scans(path):
     try:
         pairs = find_pairs(path)
     except InputError as error:
+        what = "is nothing that plankton knows" if path.exists() else "does not exist"
         raise ArtefactError(
-            f"{path} is nothing that plankton knows.",
+            f"{path} {what}.",
             "a scan, a folder of scans, records, a run, an export, an evaluation or predictions.",
             "check the path.",
         ) from error

@@ -272,7 +272,7 @@ def test_what_the_run_was_trained_on_is_scored_where_allowed_and_the_report_says
     folder, _ = chain
     words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e", "--quiet")
     said = run(*words, "--allow-training-scans").stdout
-    text = f"{folder / 'run'} was trained on a and 1 others. These scores say nothing of other scans."
+    text = f"{folder / 'run'} was trained on a and 1 other. These scores say nothing of other scans."
     assert said.startswith(text)
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert metrics["warnings"] == [{"severe": True, "text": text}]
@@ -317,7 +317,7 @@ def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scan
     folder, _ = chain
     words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e")
     assert run(*words, code=4).stderr == (
-        f"{folder / 'run'} was trained on a and 1 others.\n"
+        f"{folder / 'run'} was trained on a and 1 other.\n"
         "Expected: scans that it has not seen.\n"
         "Fix: give other scans, or --split val of the records.\n"
     )
@@ -461,6 +461,7 @@ def test_info_of_a_scan_and_of_nothing(tiny_scans, tmp_path):
     said = json.loads(run("info", tiny_scans / "train" / "a_scan.png.ppm", "--json").stdout)
     assert (said["format"], said["width_px"], said["height_px"]) == ("netpbm", 300, 200)
     assert f"{tmp_path} is nothing that plankton knows." in run("info", tmp_path, code=4).stderr
+    assert f"{tmp_path / 'lost'} does not exist." in run("info", tmp_path / "lost", code=4).stderr
 
 
 def test_folds_are_cut_by_one_command_and_summarised_by_another(chain, tiny_scans, tmp_path):

@@ -201,7 +201,9 @@ def _find_truths(data, split):
 
 def _named(names):
     """Words names as the end of a sentence."""
-    return names[0] + (f" and {len(names) - 1} others." if names[1:] else ".")
+    from plankton_keras.errors import and_others
+
+    return f"{names[0]}{and_others(len(names) - 1)}."
 
 
 def _check_unseen(seen, what, allowed):
