@@ -304,6 +304,9 @@ def test_masks_of_another_tool_are_scored_alone_and_beside_a_run(chain, tiny_sca
     both = json.loads(run("evaluate", folder / "run", *words, "--out", tmp_path / "2").stdout)
     assert [each["model"] for each in both["runs"]] == [str(folder / "run"), str(masks)]
     assert both["comparison"][0]["f1"] == pytest.approx(both["pixel"]["f1"] - 1)
+    words = [word for word in words if word != "--json"]
+    said = run("evaluate", folder / "run", *words, "--out", tmp_path / "3").stdout
+    assert f"\n{folder / 'run'}: objects at IoU 0.5: " in said
 
 
 def test_the_report_opens_with_the_figures_of_metrics_json(chain):

@@ -127,8 +127,10 @@ def _comparison_lines(result):
     for pair in result.get("comparison", ()):
         lines.append(f"{pair['one']}: {_difference(pair)} over {pair['other']}")
     objects, note = result["objects"], result["intervals"]["note"]
+    # Whose they are goes without saying where one is scored.
+    whose = f"{result['model']}: " if len(scored) > 1 else ""
     lines.append(
-        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
+        f"{whose}objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
         f"recall {objects['recall']:.3f}; panoptic quality {objects['pq']:.3f}; "
         f"{objects['splits']} split, {objects['merges']} merged"
     )
