@@ -194,7 +194,7 @@ class RecordsConfig(Config):
     val_fraction: float = setting(
         0.2, "Share of the scans for validation where there are no train/ and val/ folders.", low=0.0, high=0.9
     )
-    split_by: str = setting("", "Column of samples.csv, such as day: scans of one value stay in one split or fold.")
+    split_by: str = setting("", "Column of samples.csv, such as date: scans of one value stay in one split or fold.")
     folds: int = setting(
         0, "Parts for cross-validation, as many as scans to leave out one at a time; one part becomes val.", low=0
     )

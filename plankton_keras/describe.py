@@ -90,12 +90,16 @@ def _evaluations(paths):
         scores = {name: columns[0][name] for name in common}
     else:
         scores = {name: _spread([column[name] for column in columns]) for name in common}
+    # A run of vignettes finds nothing on scans: it names what is found.
+    names = "vignettes" in scored[0]
     return {
         "kind": "evaluation" if len(paths) == 1 else f"{len(paths)} evaluations",
         "path": ", ".join(str(path) for path in paths),
         "model": ", ".join(each["model"] for each in scored),
         **scores,
-        "next": "plankton predict RUN SCANS --out predictions/NAME",
+        "next": "plankton measure PREDICTIONS --classifier RUN --out measures/NAME"
+        if names
+        else "plankton predict RUN SCANS --out predictions/NAME",
     }
 
 
@@ -133,8 +137,9 @@ def _scans(path):
     try:
         pairs = find_pairs(path)
     except InputError as error:
+        what = "is nothing that plankton knows" if path.exists() else "does not exist"
         raise ArtefactError(
-            f"{path} is nothing that plankton knows.",
+            f"{path} {what}.",
             "a scan, a folder of scans, records, a run, an export, an evaluation or predictions.",
             "check the path.",
         ) from error

@@ -125,6 +125,23 @@ def printable(text):
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def and_others(count):
+    """Counts what is not named at the end of a list.
+
+    Args:
+        count: How many there are beside those named.
+
+    Returns:
+        Words that start with a space, or "" if there are none.
+
+    Example:
+
+    >>> and_others(1), and_others(2), and_others(0)
+    (' and 1 other', ' and 2 others', '')
+    """
+    return f" and {count} other{'s' if count > 1 else ''}" if count > 0 else ""
+
+
 def did_you_mean(word, options):
     """Names the closest of the options.
 

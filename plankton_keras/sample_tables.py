@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import difflib
 
-from plankton_keras.errors import InputError, did_you_mean
+from plankton_keras.errors import InputError, and_others, did_you_mean
 from plankton_keras.sample_columns import COLUMNS
 from plankton_keras.samples import SCAN, listed, read_table
 
@@ -176,7 +176,9 @@ def build(source, problems, cells, stems, fix):
         )
     samples = _gathered(rows)
     spare = [stem for stem in known if stems is not None and stem not in stems]
-    return samples, _warnings(samples) + ([f"There is no scan of {listed(spare)}."] if spare else [])
+    return samples, _warnings(samples) + (
+        [f"The metadata also have rows of {listed(spare)}: not among these scans."] if spare else []
+    )
 
 
 def _first(problems):
@@ -265,5 +267,5 @@ def _warnings(samples):
 
 
 def _named(names):
-    more = f" and {len(names) - 10} others" if names[10:] else ""
-    return f"The sample{'s' if names[1:] else ''} {', '.join(names[:10])}{more} {'have' if names[1:] else 'has'}"
+    named = ", ".join(names[:10]) + and_others(len(names) - 10)
+    return f"The sample{'s' if names[1:] else ''} {named} {'have' if names[1:] else 'has'}"

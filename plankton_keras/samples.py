@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from plankton_keras.errors import InputError, did_you_mean
+from plankton_keras.errors import InputError, and_others, did_you_mean
 
 SAMPLES = "samples.csv"
 # The column of the scans' stems.
@@ -86,6 +86,9 @@ def read_table(path):
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        fix = "check the path; `plankton measure --template` prints a table to fill in."
+        raise InputError(f"{path} does not exist.", "a CSV file in UTF-8.", fix) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
     # Spreadsheets put a line that has a comma in quotes.
@@ -107,5 +110,4 @@ def listed(stems):
     >>> listed(["a", "b"])
     'the scans a, b'
     """
-    more = f" and {len(stems) - 10} others" if stems[10:] else ""
-    return f"the scan{'s' if stems[1:] else ''} {', '.join(stems[:10])}{more}"
+    return f"the scan{'s' if stems[1:] else ''} {', '.join(stems[:10])}{and_others(len(stems) - 10)}"

@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 
+from plankton_keras.errors import and_others
 from plankton_keras.findings import ERROR, WARNING, Finding, found_by
 from plankton_keras.leaks import equal_files
 from plankton_keras.pairs import survey
@@ -245,8 +246,8 @@ def _ids(ids, path, known):
     others, findings = sorted(set(ids) - {0}), []
     unknown = [each for each in others if known is not None and each not in known]
     if unknown:
-        more = f" and {len(unknown) - 5} others" if unknown[5:] else ""
-        what = f"{path} holds ids that taxa.csv does not have: {', '.join(map(str, unknown[:5]))}{more}."
+        named = ", ".join(map(str, unknown[:5])) + and_others(len(unknown) - 5)
+        what = f"{path} holds ids that taxa.csv does not have: {named}."
         findings.append(Finding("masks", ERROR, what, "a line id,name,living of each.", "add them to taxa.csv."))
     if not others:
         words = f"{path} holds no object.", "animals.", "check that the mask was saved whole."

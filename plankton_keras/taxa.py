@@ -122,6 +122,8 @@ def _read_rows(path, columns, what, optional=()):
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.", "a CSV file in UTF-8.", "check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "a CSV file in UTF-8.", "save it anew as UTF-8.") from None
     reader = csv.DictReader(io.StringIO(text))

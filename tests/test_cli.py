@@ -272,7 +272,7 @@ def test_what_the_run_was_trained_on_is_scored_where_allowed_and_the_report_says
     folder, _ = chain
     words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e", "--quiet")
     said = run(*words, "--allow-training-scans").stdout
-    text = f"{folder / 'run'} was trained on a and 1 others. These scores say nothing of other scans."
+    text = f"{folder / 'run'} was trained on a and 1 other. These scores say nothing of other scans."
     assert said.startswith(text)
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert metrics["warnings"] == [{"severe": True, "text": text}]
@@ -304,6 +304,9 @@ def test_masks_of_another_tool_are_scored_alone_and_beside_a_run(chain, tiny_sca
     both = json.loads(run("evaluate", folder / "run", *words, "--out", tmp_path / "2").stdout)
     assert [each["model"] for each in both["runs"]] == [str(folder / "run"), str(masks)]
     assert both["comparison"][0]["f1"] == pytest.approx(both["pixel"]["f1"] - 1)
+    words = [word for word in words if word != "--json"]
+    said = run("evaluate", folder / "run", *words, "--out", tmp_path / "3").stdout
+    assert f"\n{folder / 'run'}: objects at IoU 0.5: " in said
 
 
 def test_the_report_opens_with_the_figures_of_metrics_json(chain):
@@ -317,7 +320,7 @@ def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scan
     folder, _ = chain
     words = ("evaluate", folder / "run", tiny_scans, "--split", "train", "--out", tmp_path / "e")
     assert run(*words, code=4).stderr == (
-        f"{folder / 'run'} was trained on a and 1 others.\n"
+        f"{folder / 'run'} was trained on a and 1 other.\n"
         "Expected: scans that it has not seen.\n"
         "Fix: give other scans, or --split val of the records.\n"
     )
@@ -461,6 +464,7 @@ def test_info_of_a_scan_and_of_nothing(tiny_scans, tmp_path):
     said = json.loads(run("info", tiny_scans / "train" / "a_scan.png.ppm", "--json").stdout)
     assert (said["format"], said["width_px"], said["height_px"]) == ("netpbm", 300, 200)
     assert f"{tmp_path} is nothing that plankton knows." in run("info", tmp_path, code=4).stderr
+    assert f"{tmp_path / 'lost'} does not exist." in run("info", tmp_path / "lost", code=4).stderr
 
 
 def test_folds_are_cut_by_one_command_and_summarised_by_another(chain, tiny_scans, tmp_path):

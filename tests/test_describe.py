@@ -33,3 +33,15 @@ def test_runs_that_did_not_end_say_how_to_go_on(tmp_path):
         describe(tmp_path)["next"]
         == f"plankton train RECORDS --out {tmp_path} --config {tmp_path}/config.json --resume"
     )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "command"),
+    [
+        ({"pixel": {"f1": 0.5}}, "plankton predict RUN SCANS --out predictions/NAME"),
+        ({"vignettes": 3, "accuracy": 0.5}, "plankton measure PREDICTIONS --classifier RUN --out measures/NAME"),
+    ],
+)
+def test_after_an_evaluation_comes_what_the_run_is_for(tmp_path, metrics, command):
+    (tmp_path / "metrics.json").write_text(json.dumps({"model": "run", **metrics}))
+    assert describe(tmp_path)["next"] == command

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 from untrained import untrained_run
 
 from plankton_keras import export as export_module
+from plankton_keras.cli import main
 from plankton_keras.config import TrainConfig
 from plankton_keras.errors import ArtefactError
 from plankton_keras.export import export_encoder, export_run, next_version, version_digest
@@ -210,6 +212,13 @@ def test_the_encoder_of_a_run_is_written_for_other_trainings(vignette_run, tmp_p
     for ours, theirs in zip(encoder.get_weights(), trained.get_weights(), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]
+
+
+def test_the_command_that_is_next_has_all_it_needs(vignette_run, tmp_path):
+    said = CliRunner().invoke(main, ["export", str(vignette_run.folder), "--encoder", "--out", str(tmp_path / "a.npz")])
+    assert said.stdout.splitlines()[-1] == (
+        f"Next: plankton train RECORDS --out runs/NAME --weights {tmp_path / 'a.npz'}"
+    )
 
 
 def test_an_encoder_that_is_not_there_or_would_replace_a_file_is_refused(run, vignette_run, tmp_path):

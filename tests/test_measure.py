@@ -275,7 +275,7 @@ def test_a_sample_of_which_a_scan_was_not_predicted_says_so(predictions, tmp_pat
     said = json.loads(run(*words, "--json", "--quiet").stdout)
     # Of the other sample there is nothing at all, and no number.
     assert said["notes"] == [
-        "There is no scan of the scans rg2, rg3.",
+        "The metadata also have rows of the scans rg2, rg3: not among these scans.",
         "The sample s is without the scan rg2: its abundance, biovolume and spectrum are of its other scans alone, and "
         "too low.",
     ]

@@ -185,7 +185,18 @@ def test_rows_of_a_sample_agree(tmp_path):
 def test_scans_and_rows_belong_together(tmp_path):
     text = HEADER + "a,s,d1,4,100,,,,0,50\nold,s,d2,4,100,,,,0,50\n"
     assert problems(tmp_path, text, ["a", "b", "c"]) == ["there is nothing on the scans b, c."]
-    assert read_samples(table(tmp_path, text), ["a"])[1] == ["There is no scan of the scan old."]
+    assert read_samples(table(tmp_path, text), ["a"])[1] == [
+        "The metadata also have rows of the scan old: not among these scans."
+    ]
+
+
+def test_a_table_that_is_not_there_is_said_with_the_command_that_prints_one(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_samples(tmp_path / "samples.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 'samples.csv'} does not exist.\nExpected: a CSV file in UTF-8.\n"
+        "Fix: check the path; `plankton measure --template` prints a table to fill in."
+    )
 
 
 def test_what_makes_figures_impossible_or_double_is_warned_of(tmp_path):

@@ -46,7 +46,7 @@ def test_every_class_but_the_first_is_living(predictions, tmp_path):
     assert said == (
         "rg1: 2 rows of 6 pixels, 41.67 % living\n"
         "rg2: 1 rows of 6 pixels, 16.67 % living\n"
-        f"{out}: living is Copepoda, other living\n"
+        f"{out}: counted as living: Copepoda, other living\n"
     )
     # 010000 is 16, 111100 is 60; 48 is added.
     assert out.read_text() == ('Id,Target\nrg1_mask.png.ppm_0,"@0"\nrg1_mask.png.ppm_1,"l0"\nrg2_mask.png.ppm_0,"@0"\n')

@@ -112,6 +112,10 @@ def test_a_file_says_which_classes_do_not_live(table):
     )
     path = table("id,class,living\n8,copepod,\n", "mine.csv")
     assert text_of(file_target, path).startswith(f"{path}, line 2: living is ''.\n")
+    lost = path.with_name("lost.csv")
+    assert text_of(file_target, lost) == (
+        f"{lost} does not exist.\nExpected: a CSV file in UTF-8.\nFix: check the path."
+    )
 
 
 def test_a_file_without_the_ground_gets_non_living_for_it(table):

@@ -127,8 +127,10 @@ def _comparison_lines(result):
     for pair in result.get("comparison", ()):
         lines.append(f"{pair['one']}: {_difference(pair)} over {pair['other']}")
     objects, note = result["objects"], result["intervals"]["note"]
+    # Whose they are goes without saying where one is scored.
+    whose = f"{result['model']}: " if len(scored) > 1 else ""
     lines.append(
-        f"objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
+        f"{whose}objects at IoU 0.5: F1 {objects['f1']:.3f}, precision {objects['precision']:.3f}, "
         f"recall {objects['recall']:.3f}; panoptic quality {objects['pq']:.3f}; "
         f"{objects['splits']} split, {objects['merges']} merged"
     )
@@ -201,7 +203,9 @@ def _find_truths(data, split):
 
 def _named(names):
     """Words names as the end of a sentence."""
-    return names[0] + (f" and {len(names) - 1} others." if names[1:] else ".")
+    from plankton_keras.errors import and_others
+
+    return f"{names[0]}{and_others(len(names) - 1)}."
 
 
 def _check_unseen(seen, what, allowed):

@@ -31,7 +31,7 @@ def export(run, out, encoder, flags):
     if encoder:
         result = export_encoder(Run(Path(run)), out, flags.overwrite)
         lines = [f"{out}: the encoder of {result['model']}, {result['megabytes']} MB, sha256 {result['sha256']}"]
-        output.finish(result, [*lines, f"Next: plankton train RECORDS --weights {out}"], flags.json)
+        output.finish(result, [*lines, f"Next: plankton train RECORDS --out runs/NAME --weights {out}"], flags.json)
         return
     result = export_run(Run(Path(run)), out, flags.overwrite)
     metadata = result.pop("metadata")

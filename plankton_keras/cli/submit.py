@@ -41,4 +41,4 @@ def submit(predictions, out, padding, flags):
         for scan in scans
     ]
     result = {"out": str(out), "padding": padding, "living": living, "scans": scans}
-    output.finish(result, [*lines, f"{out}: living is {', '.join(living)}"], flags.json)
+    output.finish(result, [*lines, f"{out}: counted as living: {', '.join(living)}"], flags.json)

@@ -93,7 +93,7 @@ def train(records, out, preset, config_file, flags, **settings):
         *(_say_fitted(scores) for scores in fitted.values()),
         f"{output.duration(result['seconds'])}, {result['patches_per_second']:.1f} patches/s",
         f"Curves and pictures: tensorboard --logdir {run.logs}",
-        f"Next: plankton evaluate {out} SCANS --out evaluations/NAME",
+        f"Next: plankton evaluate {out} {'SCANS' if kind == schema.PATCHES else records} --out evaluations/NAME",
     ]
     output.finish({"out": str(out), **result}, lines, flags.json)
 
