@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 from plankton_keras import export, schema
-from plankton_keras.errors import ArtefactError, InputError
+from plankton_keras.errors import ArtefactError, InputError, counted
 from plankton_keras.files import read_json
 from plankton_keras.image_claims import first_line
 from plankton_keras.journal import read_journal
@@ -223,7 +223,7 @@ def _predictions(path):
         "model": content["model"],
         "threshold": content["threshold"],
         "classes": content["classes"],
-        "scans": [f"{entry['scan']}: {entry['objects']} objects" for entry in content["scans"]],
+        "scans": [f"{entry['scan']}: {counted(entry['objects'], 'object')}" for entry in content["scans"]],
         "failed": content["failed"],
         "next": f"look at {path}/*_overlay.jpg",
     }

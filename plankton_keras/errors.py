@@ -125,6 +125,21 @@ def printable(text):
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def counted(count, noun):
+    """Words a number of things.
+
+    Args:
+        count: How many there are.
+        noun: What one of them is called; a second one has an s.
+
+    Example:
+
+    >>> counted(1, "scan"), counted(0, "scan")
+    ('1 scan', '0 scans')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def and_others(count):
     """Counts what is not named at the end of a list.
 
@@ -139,7 +154,7 @@ def and_others(count):
     >>> and_others(1), and_others(2), and_others(0)
     (' and 1 other', ' and 2 others', '')
     """
-    return f" and {count} other{'s' if count > 1 else ''}" if count > 0 else ""
+    return f" and {counted(count, 'other')}" if count > 0 else ""
 
 
 def did_you_mean(word, options):

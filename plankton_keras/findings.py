@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from plankton_keras.errors import InputError, PlanktonError
+from plankton_keras.errors import InputError, PlanktonError, counted
 
 ERROR, WARNING = "error", "warning"
 # Errors that a command names before it says how many more there are.
@@ -123,4 +123,4 @@ def summary(findings):
     'no errors, no warnings'
     """
     counts = [(sum(finding.severity == kind for finding in findings), kind) for kind in (ERROR, WARNING)]
-    return ", ".join(f"{count or 'no'} {kind}{'' if count == 1 else 's'}" for count, kind in counts)
+    return ", ".join(counted(count or "no", kind) for count, kind in counts)

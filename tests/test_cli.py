@@ -322,7 +322,7 @@ def test_evaluate_refuses_the_scans_that_the_run_was_trained_on(chain, tiny_scan
     assert run(*words, code=4).stderr == (
         f"{folder / 'run'} was trained on a and 1 other.\n"
         "Expected: scans that it has not seen.\n"
-        "Fix: give other scans, or --split val of the records.\n"
+        "Fix: give other scans, or the records of its training; --allow-training-scans scores these too.\n"
     )
 
 

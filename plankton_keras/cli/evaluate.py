@@ -8,6 +8,7 @@ import click
 
 from plankton_keras.cli import options, output
 from plankton_keras.config import PredictConfig
+from plankton_keras.errors import and_others, counted
 
 BASELINES = {"threshold": "plain threshold", "all ground": "all ground", "all living": "all living"}
 
@@ -108,7 +109,7 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
     if masks:
         contestants.append(mask_contestant(masks, target))
     result, crops = compare(contestants, truths)
-    lines = [*(warning["text"] for warning in warnings), f"{len(truths)} scans of {data_and_split[0]}"]
+    lines = [*(warning["text"] for warning in warnings), f"{counted(len(truths), 'scan')} of {data_and_split[0]}"]
     return {**result, "warnings": warnings}, [*lines, *_comparison_lines(result)], crops
 
 
@@ -203,8 +204,6 @@ def _find_truths(data, split):
 
 def _named(names):
     """Words names as the end of a sentence."""
-    from plankton_keras.errors import and_others
-
     return f"{names[0]}{and_others(len(names) - 1)}."
 
 
@@ -226,8 +225,7 @@ def _check_unseen(seen, what, allowed):
         if names:
             text = f"{source} was trained on {_named(names)}"
             if not allowed:
-                raise ArtefactError(
-                    text, f"{what} that it has not seen.", f"give other {what}, or --split val of the records."
-                )
+                fix = f"give other {what}, or the records of its training; --allow-training-scans scores these too."
+                raise ArtefactError(text, f"{what} that it has not seen.", fix)
             warnings.append({"severe": True, "text": f"{text} These scores say nothing of other {what}."})
     return warnings

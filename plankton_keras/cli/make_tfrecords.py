@@ -7,6 +7,7 @@ import click
 
 from plankton_keras.cli import options, output
 from plankton_keras.config import RecordsConfig
+from plankton_keras.errors import counted
 
 
 @click.command("make-tfrecords")
@@ -199,7 +200,8 @@ def _candidate_lines(manifest):
 def _split_lines(result):
     """Words the splits and classes of a result."""
     lines = [
-        f"{split}: {len(part['scans'])} scans, {part['patches']} patches in {part['shards']} shards"
+        f"{split}: {counted(len(part['scans']), 'scan')}, {part['patches']} patches in "
+        f"{counted(part['shards'], 'shard')}"
         for split, part in result["splits"].items()
     ]
     shares = ", ".join(f"{name} {output.percent(share)}" for name, share in result["class_share"].items())

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from plankton_keras.cli import options, output
+from plankton_keras.errors import counted
 
 
 @click.command()
@@ -75,7 +76,8 @@ def measure(predictions, out, template, lint, flags, **settings):
         masked.write(predictions)
     progress = output.Progress("measure", flags.quiet, unit=("scans", 1))
     result = measure_predictions(predictions, content, context, out, progress)
-    lines = [f"{result['objects']} objects of {len(result['scans'])} scans: {out / 'objects.csv'}"]
+    objects, scans = counted(result["objects"], "object"), counted(len(result["scans"]), "scan")
+    lines = [f"{objects} of {scans}: {out / 'objects.csv'}"]
     lines += [f"for EcoTaxa: {path}" for path in result["packages"]]
     lines += result["notes"]
     lines += [f"{name}: {out / path}" for name, path in result["tables"].items()]
@@ -116,7 +118,7 @@ def _lint(path, as_json):
 
     problems = lint(path)
     errors = [problem for problem in problems if problem.severity == "error"]
-    lines = [*map(str, problems), f"{len(errors)} errors, {len(problems) - len(errors)} warnings"]
+    lines = [*map(str, problems), f"{counted(len(errors), 'error')}, {counted(len(problems) - len(errors), 'warning')}"]
     output.finish({"problems": [asdict(problem) for problem in problems]}, lines, as_json)
     if errors:
         click.get_current_context().exit(3)

@@ -7,7 +7,7 @@ import click
 
 from plankton_keras.cli import options, output
 from plankton_keras.config import PredictConfig, parse_gray_range
-from plankton_keras.errors import SettingError
+from plankton_keras.errors import SettingError, counted
 
 
 @click.command()
@@ -94,8 +94,9 @@ def _report(out, done, failed, as_json):
     """Prints entries of prediction.json."""
     result = {"out": str(out), "scans": done, "failed": failed}
     lines = [
-        f"{entry['scan']}: {entry['objects']} objects, {entry['megapixels']:.1f} Mpx in {entry['seconds']:.1f} s "
-        f"({entry['megapixels_per_second']:.1f} Mpx/s), peak memory {entry['peak_memory_mb']} MB"
+        f"{entry['scan']}: {counted(entry['objects'], 'object')}, {entry['megapixels']:.1f} Mpx in "
+        f"{entry['seconds']:.1f} s ({entry['megapixels_per_second']:.1f} Mpx/s), peak memory "
+        f"{entry['peak_memory_mb']} MB"
         for entry in done
     ]
     lines += [
@@ -167,7 +168,7 @@ def _say_cost(predictor, paths, config, as_json):
     # Where a judge says which windows are computed, only a scan's objects tell how many.
     how = "at most" if predictor.judge else "about"
     lines = [
-        f"{len(paths)} scans, {pixels / 1e6:.0f} Mpx, {tiles} tiles: {how} {output.duration(seconds)}, "
-        f"{plan['memory_mb']} MB of memory; nothing written"
+        f"{counted(len(paths), 'scan')}, {pixels / 1e6:.0f} Mpx, {counted(tiles, 'tile')}: "
+        f"{how} {output.duration(seconds)}, {plan['memory_mb']} MB of memory; nothing written"
     ]
     output.finish(plan, lines, as_json)

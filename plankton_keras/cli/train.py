@@ -91,7 +91,7 @@ def train(records, out, preset, config_file, flags, **settings):
         f"{config.model}: best epoch {result['best_epoch']} of {result['epochs']}, "
         "val " + ", ".join(f"{name} {score:.3f}" for name, score in result["val"].items()),
         *(_say_fitted(scores) for scores in fitted.values()),
-        f"{output.duration(result['seconds'])}, {result['patches_per_second']:.1f} patches/s",
+        f"{output.duration(result['seconds'])}, {result['patches_per_second']:.1f} {kind}/s",
         f"Curves and pictures: tensorboard --logdir {run.logs}",
         f"Next: plankton evaluate {out} {'SCANS' if kind == schema.PATCHES else records} --out evaluations/NAME",
     ]
