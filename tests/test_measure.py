@@ -309,7 +309,7 @@ def test_a_package_with_errors_ends_with_3_and_names_them(predictions, tmp_path)
     (tmp_path / "p" / "ecotaxa_a.tsv").write_text("img_file_name\tobject_id\n[t]\t[t]\na.png\tx\n")
     said = run("measure", "--lint", tmp_path / "p", code=3).stdout
     assert "ecotaxa_a.tsv, row 3, column img_file_name" in said
-    assert "1 errors" in said
+    assert "1 error, " in said
 
 
 def test_the_template_is_a_table_that_is_read_again(tmp_path):
