@@ -92,9 +92,9 @@ def lines_of(name, figures):
         yield f"  left out: {figures['left_out']}"
         return
     for side, numbers in figures["sides"].items():
-        yield f"  {side:<56}{_spread(numbers)} {figures['unit']}"
+        yield f"  {side:<72} {_spread(numbers)} {figures['unit']}"
     for what, numbers in figures["ratios"].items():
-        yield f"  {what:<56}{_spread(numbers)}"
+        yield f"  {what:<72} {_spread(numbers)}"
     for what, value in figures.items():
         if what not in ("sides", "ratios", "unit"):
             yield f"  {what.replace('_', ' ')}: {_plain(value, 'bytes' in what)}"

@@ -50,8 +50,8 @@ class Sizes:
     scan: tuple = (4096, 3072)
     big: tuple = (22807, 14529)
     steps: int = 10
-    batches: int = 100
-    skipped: int = 40
+    batches: int = 400
+    skipped: int = 200
     scans: int = 4
     shared: tuple = (22807, 14529)
 
@@ -136,7 +136,8 @@ def load_both(bench, ours, theirs):
     """
     weights, images = bench.work / "weights.npz", bench.work / "windows.npy"
     known = ours.ask("load", run=bench.run, weights=weights)
-    count = theirs.ask("load", width=known["width"], depth=known["depth"], weights=weights)
+    same = {name: known[name] for name in ("width", "depth", "temperature")}
+    count = theirs.ask("load", weights=weights, **same)
     check_equal("the numbers of parameters", **{OURS: known["parameters"], "torch": count})
     np.save(images, cut(bench.scan(), 256, 4)[0])
     found = []
@@ -353,7 +354,7 @@ def workers(bench):
     def job(name, count):
         where = ",".join(map(str, cores[:count]))
         command = bench.plankton(*words[name], "--workers", count, "--out", bench.work / f"{name}{count}")
-        return lambda: memory.run(["taskset", "-c", where, *command])["seconds"]
+        return lambda: memory.run(["taskset", "-c", where, *command], sampled=False)["seconds"]
 
     jobs = {f"{name}, {_workers(count)}": job(name, count) for name in words for count in (1, 2)}
     seconds = by_turns(jobs, bench.rounds)

@@ -1,5 +1,6 @@
 """What memory processes take beyond the files they map: their anonymous pages, sampled. Linux only."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,7 +8,8 @@ import threading
 import time
 from pathlib import Path
 
-SECONDS = 0.1
+# Seconds between two samples, which are at least so many times what a sample took: looking shall not slow what is seen.
+SECONDS, RARELY = 0.1, 20
 
 
 def anonymous_bytes(pid):
@@ -48,8 +50,11 @@ class Peak:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self):
-        while not self._done.wait(SECONDS):
+        wait = SECONDS
+        while not self._done.wait(wait):
+            started = time.monotonic()
             self.bytes = max(self.bytes, sum(map(anonymous_bytes, members(self.session))))
+            wait = max(SECONDS, RARELY * (time.monotonic() - started))
 
     def __enter__(self):
         self._thread.start()
@@ -60,15 +65,16 @@ class Peak:
         self._thread.join()
 
 
-def run(command, environment=None):
+def run(command, environment=None, sampled=True):
     """Runs a command to its end.
 
     Args:
         command: Its words.
         environment: Variables to set beside those of this process, or None.
+        sampled: Whether memory is looked at, which takes some time of a core.
 
     Returns:
-        `seconds` and `peak_anonymous_bytes`, summed over its processes, as a dictionary.
+        `seconds` and, if sampled, `peak_anonymous_bytes`, summed over its processes, as a dictionary.
 
     Raises:
         SystemExit: If the command fails; it says what the command said last.
@@ -84,7 +90,7 @@ def run(command, environment=None):
         start_new_session=True,
     )
     try:
-        with Peak(process.pid) as peak:
+        with Peak(process.pid) if sampled else contextlib.nullcontext() as peak:
             said = process.communicate()[1]
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
@@ -92,4 +98,4 @@ def run(command, environment=None):
     seconds = time.monotonic() - started
     if process.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\nfailed ({process.returncode}):\n{said[-2000:]}")
-    return {"seconds": seconds, "peak_anonymous_bytes": peak.bytes}
+    return {"seconds": seconds, **({"peak_anonymous_bytes": peak.bytes} if peak else {})}

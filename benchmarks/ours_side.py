@@ -74,6 +74,7 @@ class Ours:
             "depth": config.depth,
             "parameters": keras_side.parameter_count(self.model),
             "threshold": thresholds["pixel"]["threshold"],
+            "temperature": opened.temperature(),
             "has_judge": self.predictor.judge is not None,
             "settings": config.to_json(),
         }

@@ -122,24 +122,28 @@ class Peers:
         """Gives the versions of what computes."""
         return {name: importlib.metadata.version(name) for name in ("torch", "monai", "albumentations", "numpy")}
 
-    def load(self, width, depth, weights):
-        """Builds the network of torch and gives it the weights of ours; gives the number of its parameters."""
+    def load(self, width, depth, weights, temperature):
+        """Builds the network of torch and gives it the weights of ours; gives the number of its parameters.
+
+        Its logits are divided by the temperature that ours was calibrated with, but not in training.
+        """
         arrays = {}
         with np.load(weights) as stored:
             for key in sorted(stored.files, key=lambda key: int(key.rpartition("/")[2])):
                 arrays.setdefault(key.rpartition("/")[0], []).append(stored[key])
         self.net = torch_side.UNet(width, depth)
         torch_side.load_weights(self.net, arrays)
-        self.net = self.net.to(memory_format=torch.channels_last).eval()
+        self.net, self.temperature = self.net.to(memory_format=torch.channels_last).eval(), temperature
         return torch_side.parameter_count(self.net)
 
     def forget(self, width, depth):
         """Takes a `FullResolution` of random weights instead, whose answers mean nothing; gives its parameters."""
-        self.net = FullResolution(width, depth).to(memory_format=torch.channels_last).eval()
+        self.net, self.temperature = FullResolution(width, depth).to(memory_format=torch.channels_last).eval(), 1.0
         return torch_side.parameter_count(self.net)
 
     def _probabilities(self, images):
-        return self.net(images.contiguous(memory_format=torch.channels_last)).softmax(1)
+        logits = self.net(images.contiguous(memory_format=torch.channels_last))
+        return (logits / self.temperature).softmax(1)
 
     def windows(self, images, out):
         """Computes windows, as `ours_side.Ours.windows`."""

@@ -265,8 +265,8 @@ def test_torch_computes_what_keras_computes(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64), np.uint8)
     np.save(tmp_path / "images.npy", images)
     with Worker(PEERS, BENCHMARKS / "peers_side.py", {"OMP_NUM_THREADS": "1"}) as theirs:
-        count = theirs.ask("load", width=4, depth=3, weights=tmp_path / "w.npz")
+        count = theirs.ask("load", width=4, depth=3, weights=tmp_path / "w.npz", temperature=2.0)
         theirs.ask("windows", images=tmp_path / "images.npy", out=tmp_path / "found.npy")
     assert count == keras_side.parameter_count(model)
-    ours = keras.ops.softmax(model(images[..., None].astype(np.float32), training=False))
+    ours = keras.ops.softmax(model(images[..., None].astype(np.float32), training=False) / 2.0)
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), keras.ops.convert_to_numpy(ours), atol=1e-4)
