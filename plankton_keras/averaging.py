@@ -13,7 +13,7 @@ def over_turns(model):
     """Makes a model answer with the mean over the eight flips and turns of its input.
 
     Args:
-        model: A `predictors.Predictor` or an `predictors.Classifier`.
+        model: A `predictors.Predictor` or a `predictors.Classifier`.
 
     Returns:
         One of the same kind.
