@@ -7,13 +7,14 @@ import sys
 
 @contextlib.contextmanager
 def no_noise():
-    """Silences the C++ start-up lines of TensorFlow, which no setting of its own keeps back.
+    """Silences what TensorFlow's C++ says, and its start-up lines, which no setting of its own keeps back.
 
     To be put around what imports it first. PLANKTON_DEBUG=1 shows them.
     """
     if os.environ.get("PLANKTON_DEBUG") == "1" or "tensorflow" in sys.modules:
         yield
         return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -279,6 +279,49 @@ def cut_row(scan, mask, windows, table):
     ]
 
 
+def kept_rows(scan, mask, table, config, split):
+    """Cuts the patches of an open pair that belong into the records, from top to bottom.
+
+    Args:
+        scan: An open `scans.Scan`.
+        mask: An open `scans.Mask` of the same size.
+        table: uint8 `(65536,)`, class index by id.
+        config: A `config.RecordsConfig`.
+        split: Split of the scan.
+
+    Yields:
+        `(ids, patches)` of each row of windows: the ids that stand in it, a set, and a list of `Patch`.
+    """
+
+    def is_wanted(patch, has_object):
+        key = config.seed, patch.scan, patch.window.top, patch.window.left
+        return is_kept(has_object, split, config.ground_keep, key)
+
+    for row in windows_of(scan.height, scan.width, config.patch_size):
+        ids, cut = cut_row(scan, mask, row, table)
+        yield ids, [patch for patch, has_object in cut if is_wanted(patch, has_object)]
+
+
+def class_pixels(mask, num_classes):
+    """Counts the pixels of each class in a mask that is ground for the most part.
+
+    Args:
+        mask: uint8 `(height, width)`, class indices.
+        num_classes: Number of classes.
+
+    Returns:
+        int64 `(num_classes,)`.
+
+    Example:
+
+    >>> class_pixels(np.array([[0, 2, 0], [0, 2, 1]], np.uint8), 4).tolist()
+    [3, 1, 2, 0]
+    """
+    counts = np.bincount(mask[mask > 0], minlength=num_classes)
+    counts[0] = mask.size - counts.sum()
+    return counts
+
+
 def count_objects(masks):
     """Counts the objects of each id.
 

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import reprlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from plankton_keras.errors import ArtefactError
 
@@ -16,6 +17,9 @@ SPLITS = ("train", "val", "test")
 # The fields of a record.
 IMAGE, MASK, SCAN, TOP, LEFT = "image", "mask", "scan", "top", "left"
 LABEL, SIDE = "label", "side"
+# Bytes that the TFRecord framing puts around a record: length and its checksum before, the checksum of the data after.
+BEFORE, AFTER = 12, 4
+REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
 # What records are of.
 PATCHES, VIGNETTES = "patches", "vignettes"
 
@@ -72,6 +76,29 @@ class Source:
     scan_sha256: str
     mask_sha256: str
     look: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The encoded patches and candidates of one scan, waiting to be put into shards: what a worker hands back.
+
+    Attributes:
+        path: TFRecord file, the patches first.
+        source: The scan, as it stands in the manifest.
+        patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
+        candidates: The same of the records of candidates.
+        windows: `(digest, top, left)` of each patch that `leaks.window_digest` digests.
+        class_pixels: Pixels of the patches by class index.
+        held: Pixels of all classes but 0 that lie in candidates, and all there are.
+    """
+
+    path: Path
+    source: Source
+    patches: tuple
+    candidates: tuple
+    windows: tuple
+    class_pixels: tuple
+    held: tuple
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,22 @@ def alone(scans, tmp_path_factory):
     return folder
 
 
+def test_workers_need_not_wait_until_the_process_that_deals_has_loaded_tensorflow(scans, alone, tmp_path):
+    out, code = (
+        tmp_path / "records",
+        (
+            "import sys; from plankton_keras.cli import main; main(sys.argv[1:], standalone_mode=False)\n"
+            "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+        ),
+    )
+    words = ("make-tfrecords", scans, "--out", out, "--patch-size", 128, "--workers", 2)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], check=True, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert content(out, "*.tfrecord", "manifest.json") == content(alone / "records", "*.tfrecord", "manifest.json")
+
+
 @contextlib.contextmanager
 def cluster(tmp_path):
     """Starts a scheduler and two workers as processes; gives its address and the workers."""

@@ -403,13 +403,24 @@ def test_a_missing_table_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("split-by", "day"), ("folds", 5), ("fold", 1), ("masks", "m"), ("scheduler", "tcp://a:1")]
+    ("flag", "value"),
+    [
+        ("split-by", "day"),
+        ("folds", 5),
+        ("fold", 1),
+        ("masks", "m"),
+        ("scheduler", "tcp://a:1"),
+        ("patch-size", 256),
+        ("target", "living"),
+        ("ground-keep", 0.5),
+    ],
 )
-def test_vignettes_have_no_column_to_be_split_by_no_folds_no_masks_and_no_cluster(tmp_path, flag, value):
+def test_options_of_scans_are_refused_for_vignettes(tmp_path, flag, value):
     folder = vignettes_in(tmp_path / "v")
     said = run("make-tfrecords", folder, "--out", tmp_path / "out", f"--{flag}", value, code=2).stderr
     assert said == (
         f"--{flag} is {str(value)!r}, but {folder} holds vignettes.\n"
-        "Expected: a folder of scans.\n"
-        f"Fix: leave --{flag} out; splits are folders train/ and val/.\n"
+        "Expected: a folder of scans; of their settings, vignettes have the share for validation, their own size, "
+        "the size of shards, and the seed.\n"
+        f"Fix: leave --{flag} out.\n"
     )

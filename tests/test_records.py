@@ -8,7 +8,7 @@ import tensorflow as tf
 from plankton_keras.cluster import HERE, Crew
 from plankton_keras.config import RecordsConfig
 from plankton_keras.data import records, spools
-from plankton_keras.data.codec import decode, encode
+from plankton_keras.data.codec import decode, encode, parse
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.pairs import find_pairs
 from plankton_keras.patches import Patch, windows_of
@@ -69,7 +69,7 @@ def test_the_bytes_depend_on_neither_workers_nor_repetition(tiny_scans, tiny_rec
 
 
 def test_an_interrupted_call_is_completed_to_the_same_bytes(tiny_scans, tiny_records, tmp_path, monkeypatch):
-    real, calls = records.spool_scan, []
+    real, calls = spools.spool_scan, []
 
     def dies_at_the_third(*args, **kwargs):
         calls.append(args)
@@ -77,7 +77,7 @@ def test_an_interrupted_call_is_completed_to_the_same_bytes(tiny_scans, tiny_rec
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(records, "spool_scan", dies_at_the_third)
+    monkeypatch.setattr(spools, "spool_scan", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         write(tiny_scans, tmp_path / "cut")
     assert not (tmp_path / "cut" / "manifest.json").exists()
@@ -227,6 +227,32 @@ def test_a_scan_smaller_than_a_patch_is_padded_by_reflection(tmp_path):
     (patch,) = records.read_patches(tmp_path, manifest, "val")
     assert (patch.image == np.pad(scan, ((0, 34), (0, 24)), mode="symmetric")).all()
     assert (records.rebuild_scans(tmp_path, manifest, "val")["x"][0] == scan).all()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        (cv2.IMWRITE_PNG_COMPRESSION, 0),
+        (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
+        (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS),
+        (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FIXED),
+        (cv2.IMWRITE_PNG_BILEVEL, 1),
+    ],
+    ids=str,
+)
+def test_records_of_any_png_are_read(how):
+    levels = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    levels = cv2.GaussianBlur(levels, (7, 7), 0)
+    if how[0] == cv2.IMWRITE_PNG_BILEVEL:
+        levels = np.where(levels > 127, 255, 0).astype(np.uint8)
+    example = tf.train.Example.FromString(encode(Patch("a", Window(0, 0, 64, 64), levels, levels)))
+    found = example.features.feature["image"].bytes_list
+    ours, found.value[0] = found.value[0], cv2.imencode(".png", levels, how)[1].tobytes()
+    assert found.value[0] != ours
+    record = example.SerializeToString()
+    assert (decode(record).image == levels).all()
+    for pictures in parse(tf.constant([record, record]), 64):
+        assert (pictures.numpy() == levels[..., None]).all()
 
 
 def test_encode_is_deterministic():

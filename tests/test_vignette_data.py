@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from plankton_keras import schema
 from plankton_keras.cli import main
 from plankton_keras.config import RecordsConfig
-from plankton_keras.data.codec import encode_vignette, parse_vignette
+from plankton_keras.data.codec import encode_vignette, parse_vignettes
 from plankton_keras.data.dataset import Stream
 from plankton_keras.data.records import read_manifest
 from plankton_keras.data.vignette_dataset import evaluation_vignettes, training_vignettes
@@ -71,10 +71,10 @@ def content(images, sides, labels):
 
 def test_an_encoded_vignette_is_parsed_to_the_same():
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
-    image, side, label = parse_vignette(encode_vignette(pixels, 37, 410, "salp/é.png"), 32)
-    assert (image.dtype, image.shape) == (tf.uint8, (32, 32, 1))
-    assert (image.numpy()[..., 0] == pixels).all()
-    assert (int(side), int(label)) == (410, 37)
+    images, sides, labels = parse_vignettes(tf.constant([encode_vignette(pixels, 37, 410, "salp/é.png")]), 32)
+    assert (images.dtype, images.shape) == (tf.uint8, (1, 32, 32, 1))
+    assert (images.numpy()[0, ..., 0] == pixels).all()
+    assert (sides.numpy().tolist(), labels.numpy().tolist()) == ([410], [37])
 
 
 def test_encoding_is_deterministic_and_keeps_the_source():

@@ -9,6 +9,9 @@ from plankton_keras.cli import options, output
 from plankton_keras.config import RecordsConfig
 from plankton_keras.errors import counted
 
+# Settings that records of vignettes have; all others are for scans.
+OF_VIGNETTES = ("val_fraction", "vignette_size", "patches_per_shard", "seed")
+
 
 @click.command("make-tfrecords")
 @click.argument("scans", type=options.FOLDER)
@@ -29,7 +32,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     """
     config = options.build_config(RecordsConfig, settings, config_file)
     options.keep_apart(out, flags.overwrite, [scans, masks])
-    output.prepare(flags.quiet)
+    output.listen(flags.quiet)
     from plankton_keras.cluster import Crew
     from plankton_keras.data.records import write_records
     from plankton_keras.ecotaxa.tables import is_ecotaxa_package
@@ -38,11 +41,12 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
 
     crew = Crew(flags.workers, flags.scheduler)
     if is_ecotaxa_package(scans) or is_vignette_folder(scans):
-        _write_vignettes(scans, masks, out, config, flags)
+        idle = {name: value for name, value in settings.items() if name not in OF_VIGNETTES and value is not None}
+        _write_vignettes(scans, {"masks": masks, "scheduler": flags.scheduler, **idle}, out, config, flags)
         return
     pairs, target = _plan(scans, masks, config)
     if flags.dry_run:
-        _say_cost(pairs, target, config, flags.json)
+        _say_cost(pairs, target, config, flags)
         return
     crew.check()
     claim_folder(out, flags.overwrite, flags.resume)
@@ -78,8 +82,9 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
     output.finish(result, lines, flags.json, Path(out) / "make-tfrecords.json")
 
 
-def _write_vignettes(folder, masks, out, config, flags):
-    """Writes records of labelled vignettes."""
+def _write_vignettes(folder, idle, out, config, flags):
+    """Writes records of labelled vignettes; refuses options that are for scans alone."""
+    output.prepare(flags.quiet)
     from plankton_keras import schema
     from plankton_keras.data.vignette_records import write_vignettes
     from plankton_keras.ecotaxa.labels import find_labelled
@@ -91,13 +96,14 @@ def _write_vignettes(folder, masks, out, config, flags):
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
     of_scans = {name: getattr(config, name) for name in ("split_by", "folds", "fold")}
-    for name, value in {"masks": masks, "scheduler": flags.scheduler, **of_scans}.items():
+    for name, value in {**of_scans, **idle}.items():
         if value:
             flag = "--" + name.replace("_", "-")
             raise SettingError(
                 f"{flag} is {str(value)!r}, but {folder} holds vignettes.",
-                "a folder of scans.",
-                f"leave {flag} out; splits are folders train/ and val/.",
+                "a folder of scans; of their settings, vignettes have the share for validation, their own size, "
+                "the size of shards, and the seed.",
+                f"leave {flag} out.",
             )
     if is_ecotaxa_package(folder):
         # Equal pictures stay together: the split is by their bytes.
@@ -177,8 +183,9 @@ def _dealt(pairs, scans, config):
     return dealt
 
 
-def _say_cost(pairs, target, config, as_json):
+def _say_cost(pairs, target, config, flags):
     """Says what the command would write, from the masks and a sample of the patches."""
+    output.prepare(flags.quiet)
     from plankton_keras.data.records import estimate
 
     plan = estimate(pairs, target, config)
@@ -186,7 +193,7 @@ def _say_cost(pairs, target, config, as_json):
         *_split_lines(plan),
         f"about {plan['megabytes']:.0f} MB, {output.duration(plan['seconds'])}; nothing written",
     ]
-    output.finish(plan, lines, as_json)
+    output.finish(plan, lines, flags.json)
 
 
 def _candidate_lines(manifest):

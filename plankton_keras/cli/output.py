@@ -222,7 +222,6 @@ def prepare(quiet=False, backend="tensorflow"):
     listen(quiet)
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with no_noise():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401

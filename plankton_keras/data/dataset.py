@@ -45,10 +45,11 @@ def training_dataset(folder, manifest, stream):
 
     Returns:
         A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, window, window, 1)`, values 0..255, and uint8 class
-        indices of the same shape. Each pass over the records has an order of its own.
+        indices of the same shape. Each pass over the records has an order of its own. Let go of its iterators before
+        Python ends, or that may wait forever for a thread which makes a batch and waits for Python.
     """
     files = [str(path) for path in check_shards(folder, manifest, "train")]
-    patches = manifest.count("train")
+    patches, size = manifest.count("train"), manifest.patch_size
     first = stream.first_step * stream.batch_size
 
     # `Dataset.shuffle` takes no seed that changes from pass to pass, so blocks are shuffled statelessly.
@@ -68,11 +69,10 @@ def training_dataset(folder, manifest, stream):
         tf.data.Dataset.counter(start=first // patches)
         .flat_map(one_pass)
         .skip(first % patches)
-        .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(stream.batch_size, drop_remainder=True)
         .enumerate(start=stream.first_step)
         .map(
-            lambda step, batch: augment(*batch, (tf.cast(stream.seed, tf.int64), step)),
+            lambda step, batch: augment(*parse(batch, size), (tf.cast(stream.seed, tf.int64), step)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         .prefetch(tf.data.AUTOTUNE)
@@ -98,9 +98,9 @@ def evaluation_dataset(folder, manifest, split, batch_size, multiple=1):
         tf.data.TFRecordDataset(files)
         .repeat()
         .take(count)
-        .map(lambda record: parse(record, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
-        .map(lambda image, mask: (tf.cast(image, tf.float32), mask))
+        .map(lambda batch: parse(batch, manifest.patch_size), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(lambda images, masks: (tf.cast(images, tf.float32), masks))
         # Records have no count of their own; without it Keras takes the end for an interruption.
         .apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
         .prefetch(tf.data.AUTOTUNE)

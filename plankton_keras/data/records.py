@@ -2,6 +2,9 @@
 
 Each scan becomes a spool first; shards are then put together from the spools in the order of a hash, so that neither
 the number of workers nor an interruption changes a byte.
+
+What encodes and decodes is imported where it is needed: it loads TensorFlow, for which a process that only deals out
+scans would keep its workers waiting.
 """
 
 import functools
@@ -18,13 +21,13 @@ import numpy as np
 from plankton_keras import schema
 from plankton_keras.cluster import HERE, deal
 from plankton_keras.config import parse_gray_range
-from plankton_keras.data.codec import decode, encode
-from plankton_keras.data.spools import AFTER, BEFORE, REWRITE, class_pixels, kept_rows, spool_scan
 from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
 from plankton_keras.leaks import check_windows
-from plankton_keras.patches import check_classes, class_table
+from plankton_keras.noise import no_noise
+from plankton_keras.patches import check_classes, class_pixels, class_table, kept_rows
 from plankton_keras.scans import open_pair
+from plankton_keras.schema import AFTER, BEFORE, REWRITE
 
 SPOOLS = ".spools"
 # A vignette takes about this part of a patch's bytes.
@@ -85,7 +88,7 @@ def write_records(pairs, target, config, out, crew=HERE, progress=None):
 
 def _spools(pairs, target, config, folder, crew, progress):
     """Has the crew write the spool of each pair; gives them in the order of the pairs."""
-    work = functools.partial(spool_scan, target=target, config=config, folder=crew.reach(folder))
+    work = functools.partial(_spool, target=target, config=config, folder=crew.reach(folder))
     reached = [replace(pair, scan=crew.reach(pair.scan), mask=crew.reach(pair.mask)) for pair in pairs]
     spools, errors = {}, {}
     for outcome in deal(work, reached, crew, progress, [pair.stem for pair in pairs]):
@@ -96,6 +99,13 @@ def _spools(pairs, target, config, folder, crew, progress):
         raise InputError(first.what + more, first.expected, first.fix)
     crew.check_written(spool.path for spool in spools.values())
     return [spools[index] for index in range(len(pairs))]
+
+
+def _spool(pair, tell, **what):
+    """Does what a worker does: `spools.spool_scan`."""
+    with no_noise():
+        from plankton_keras.data.spools import spool_scan
+    return spool_scan(pair, tell, **what)
 
 
 def _claim_settings(out, target, config):
@@ -170,6 +180,8 @@ def estimate(pairs, target, config):
     Returns:
         A dictionary of `splits`, `class_share`, `megabytes` and `seconds`, without workers.
     """
+    from plankton_keras.data.codec import encode
+
     started = time.monotonic()
     splits, pixels, encoded, encoding = (
         {},
@@ -290,6 +302,8 @@ def read_patches(folder, manifest, split):
     Yields:
         `patches.Patch`, shard by shard.
     """
+    from plankton_keras.data.codec import decode
+
     for path in check_shards(folder, manifest, split):
         with open(path, "rb") as file:
             while header := file.read(BEFORE):

@@ -5,8 +5,6 @@ Several processes may write spools at the same time, of one scan each; `data.rec
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,39 +16,13 @@ from plankton_keras.config import parse_gray_range
 from plankton_keras.data.codec import encode, encode_vignette
 from plankton_keras.files import read_json, sha256, unchanged, whole_file, write_json
 from plankton_keras.leaks import window_digest
-from plankton_keras.patches import check_classes, class_table, cut_row, is_kept, unit_hash, windows_of
+from plankton_keras.patches import check_classes, class_pixels, class_table, kept_rows, unit_hash
 from plankton_keras.scans import check_ids, check_place, open_pair
 from plankton_keras.shift import look
 from plankton_keras.threads import ahead, in_order
 
-REWRITE = "write it anew: plankton make-tfrecords SCANS --out DIR --overwrite."
-# Bytes that the TFRecord framing puts around a record: length and its checksum before, the checksum of the data after.
-BEFORE, AFTER = 12, 4
 # Share of a scan's time that each reading of it stands for: patches, then its candidates (twice), then their classes.
 PATCHES, CANDIDATES, OWNERS = 0.5, 0.15, 0.2
-
-
-@dataclass(frozen=True)
-class Spool:
-    """The encoded patches and candidates of one scan, waiting to be put into shards.
-
-    Attributes:
-        path: TFRecord file, the patches first.
-        source: The scan, as it stands in the manifest.
-        patches: `(hash, offset, length)` of each framed record of a patch, in the order of the file.
-        candidates: The same of the records of candidates.
-        windows: `(digest, top, left)` of each patch that `leaks.window_digest` digests.
-        class_pixels: Pixels of the patches by class index.
-        held: Pixels of all classes but 0 that lie in candidates, and all there are.
-    """
-
-    path: Path
-    source: schema.Source
-    patches: tuple
-    candidates: tuple
-    windows: tuple
-    class_pixels: tuple
-    held: tuple
 
 
 def spool_scan(pair, tell, target, config, folder):
@@ -64,7 +36,7 @@ def spool_scan(pair, tell, target, config, folder):
         folder: Where spools lie.
 
     Returns:
-        The `Spool`.
+        The `schema.Spool`.
 
     Raises:
         InputError: If scan or mask is bad.
@@ -80,7 +52,7 @@ def spool_scan(pair, tell, target, config, folder):
                 kinds, seen = _write_spool(scan, mask, target, config, pair.split, path, _Steps(scan, tell))
                 digests = {key: each.result() for key, each in digests.items()}
                 source = schema.Source(pair.stem, pair.split, scan.height, scan.width, scan.dpi, **digests, look=seen)
-            spool = Spool(path, source, **kinds)
+            spool = schema.Spool(path, source, **kinds)
             # Before the index says that the spool is of these digests.
             check()
             known = {**vars(spool), "path": path.name, "source": vars(source), "sha256": sha256(path)}
@@ -94,12 +66,12 @@ def _read_spool(path, index):
     """Reads what an earlier call wrote of a spool; None if it did not finish, or has been damaged since."""
     if not index.is_file():
         return None
-    known = read_json(index, REWRITE)
+    known = read_json(index, schema.REWRITE)
     if not path.is_file() or known.get("sha256") != sha256(path):
         return None
     frames = {key: tuple(map(tuple, known[key])) for key in ("patches", "candidates", "windows")}
     pixels = {key: tuple(known[key]) for key in ("class_pixels", "held")}
-    return Spool(path, schema.Source(**known["source"]), **frames, **pixels)
+    return schema.Spool(path, schema.Source(**known["source"]), **frames, **pixels)
 
 
 class _Steps:
@@ -127,7 +99,7 @@ class _Steps:
 
 
 def _write_spool(scan, mask, target, config, split, path, steps):
-    """Writes the spool file of an open pair; gives the fields of a `Spool` that tell what is in it, and a `look`."""
+    """Writes the spool file of an open pair; gives the fields of a `schema.Spool` on what is in it, and a `look`."""
     table, ids, windows = class_table(target), set(), []
     pixels, offset = np.zeros(len(target.names), np.int64), 0
 
@@ -135,7 +107,7 @@ def _write_spool(scan, mask, target, config, split, path, steps):
         nonlocal offset
         for key, record in records:
             writer.write(record)
-            length = BEFORE + len(record) + AFTER
+            length = schema.BEFORE + len(record) + schema.AFTER
             yield unit_hash(config.seed, scan.stem, *key), offset, length
             offset += length
 
@@ -191,49 +163,6 @@ def _encoded_candidates(candidates, owners, size, stem):
 
     columns = candidates.objects.boxes.tolist(), owners.tolist(), *candidates.vignettes(size)
     return in_order(encoded, zip(*columns, strict=True))
-
-
-def kept_rows(scan, mask, table, config, split):
-    """Cuts the patches of an open pair that belong into the records, from top to bottom.
-
-    Args:
-        scan: An open `scans.Scan`.
-        mask: An open `scans.Mask` of the same size.
-        table: uint8 `(65536,)`, class index by id.
-        config: A `config.RecordsConfig`.
-        split: Split of the scan.
-
-    Yields:
-        `(ids, patches)` of each row of windows: the ids that stand in it, a set, and a list of `patches.Patch`.
-    """
-
-    def is_wanted(patch, has_object):
-        key = config.seed, patch.scan, patch.window.top, patch.window.left
-        return is_kept(has_object, split, config.ground_keep, key)
-
-    for row in windows_of(scan.height, scan.width, config.patch_size):
-        ids, cut = cut_row(scan, mask, row, table)
-        yield ids, [patch for patch, has_object in cut if is_wanted(patch, has_object)]
-
-
-def class_pixels(mask, num_classes):
-    """Counts the pixels of each class in a mask that is ground for the most part.
-
-    Args:
-        mask: uint8 `(height, width)`, class indices.
-        num_classes: Number of classes.
-
-    Returns:
-        int64 `(num_classes,)`.
-
-    Example:
-
-    >>> class_pixels(np.array([[0, 2, 0], [0, 2, 1]], np.uint8), 4).tolist()
-    [3, 1, 2, 0]
-    """
-    counts = np.bincount(mask[mask > 0], minlength=num_classes)
-    counts[0] = mask.size - counts.sum()
-    return counts
 
 
 def _patches_of(rows, ids):

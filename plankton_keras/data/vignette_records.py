@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from plankton_keras import schema
-from plankton_keras.data.codec import encode_vignette, parse_vignette
+from plankton_keras.data.codec import encode_vignette, parse_vignettes
 from plankton_keras.data.records import check_shards
 from plankton_keras.files import sha256, whole_file, write_json
 from plankton_keras.leaks import Place, Vignette, check_vignettes, vignette_digests
@@ -101,8 +101,8 @@ def read_vignettes(folder, manifest, split):
     """
     files = [str(path) for path in check_shards(folder, manifest, split, schema.VIGNETTES)]
     size = manifest.settings["vignette_size"]
-    dataset = tf.data.TFRecordDataset(files).map(lambda record: parse_vignette(record, size), tf.data.AUTOTUNE)
-    images, sides, labels = next(dataset.batch(manifest.count(split, schema.VIGNETTES)).as_numpy_iterator())
+    dataset = tf.data.TFRecordDataset(files).batch(manifest.count(split, schema.VIGNETTES))
+    images, sides, labels = (each.numpy() for each in parse_vignettes(next(iter(dataset)), size))
     return images, sides.astype(np.float32)[:, None], labels.astype(np.int32)
 
 
