@@ -14,7 +14,7 @@ from plankton_keras.journal import read_journal
 from plankton_keras.runs import Run
 
 REWRITE = "write it again with the command that made it."
-EVALUATION = "metrics.json"
+EVALUATION, MEASURES = "metrics.json", "measure.json"
 
 
 def describe(path):
@@ -37,6 +37,7 @@ def describe(path):
         schema.MANIFEST: _records,
         "config.json": _run,
         "prediction.json": _predictions,
+        MEASURES: _measures,
         EVALUATION: lambda folder: _evaluations([folder]),
     }
     for marker, kind in kinds.items():
@@ -140,7 +141,7 @@ def _scans(path):
         what = "is nothing that plankton knows" if path.exists() else "does not exist"
         raise ArtefactError(
             f"{path} {what}.",
-            "a scan, a folder of scans, records, a run, an export, an evaluation or predictions.",
+            "a scan, a folder of scans, records, a run, an export, an evaluation, predictions or measures.",
             "check the path.",
         ) from error
     return {
@@ -226,4 +227,19 @@ def _predictions(path):
         "scans": [f"{entry['scan']}: {counted(entry['objects'], 'object')}" for entry in content["scans"]],
         "failed": content["failed"],
         "next": f"look at {path}/*_overlay.jpg",
+    }
+
+
+def _measures(path):
+    content = read_json(path / MEASURES, REWRITE)
+    return {
+        "kind": "measures",
+        "path": str(path),
+        "scans": content["scans"],
+        "objects": content["objects"],
+        "tables": list(content["tables"].values()),
+        "packages": content["packages"],
+        "reports": content["reports"],
+        "notes": content["notes"],
+        "next": f"look at {path}/report_*.html, then import the packages into EcoTaxa",
     }

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 
 import keras
 import numpy as np
@@ -59,11 +60,19 @@ def train(run, config, callbacks=()):
     return model
 
 
+@pytest.fixture(scope="module")
+def done(request, tmp_path_factory):
+    """What `cut_resume_and_export` gives, or will give, of each network that is tested."""
+    names = [item.callspec.params["name"] for item in request.session.items if item.path == request.path]
+    # A process for each: TensorFlow keeps the graphs of all networks that a process has trained. Most of the time goes
+    # into making graphs, on one core.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        yield {name: pool.submit(cut_resume_and_export, name, tmp_path_factory.mktemp(name)) for name in names}
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_it_resumes_and_exports(name, tmp_path):
-    # A process for each: TensorFlow keeps the graphs of all networks that a process has trained.
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        whole, cut, epochs, difference = pool.apply(cut_resume_and_export, (name, tmp_path))
+def test_it_resumes_and_exports(name, done):
+    whole, cut, epochs, difference = done[name].result()
     assert epochs == [1, 2, 3]
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)

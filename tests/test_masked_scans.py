@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from plankton_keras.cli import main
+from plankton_keras.describe import describe
 from plankton_keras.errors import InputError
 from plankton_keras.masked_scans import classes_of, find_masked
 from plankton_keras.taxa import Taxon
@@ -64,6 +65,17 @@ def test_a_mask_of_two_values_needs_no_taxa(tmp_path):
     assert said["notes"][0].startswith("No --metadata")
     content = json.loads((tmp_path / "m" / "prediction" / "prediction.json").read_text())
     assert (content["classes"], content["scans"][0]["objects"]) == (["ground", "living"], 1)
+
+
+def test_info_says_what_was_measured(tmp_path):
+    draw(tmp_path / "scans", TAXA, i40=(50, 50, 40), i3=(20, 300, 30))
+    said = measured(tmp_path / "scans", tmp_path / "m")
+    found = describe(tmp_path / "m")
+    assert (found["kind"], found["objects"], found["tables"]) == ("measures", 2, ["objects.csv"])
+    assert [found[name] for name in ("scans", "packages", "reports", "notes")] == [
+        said[name] for name in ("scans", "packages", "reports", "notes")
+    ]
+    assert found["next"] == f"look at {tmp_path}/m/report_*.html, then import the packages into EcoTaxa"
 
 
 def test_what_is_written_is_measured_again_like_any_prediction(tmp_path):

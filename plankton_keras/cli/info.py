@@ -9,7 +9,7 @@ from plankton_keras.cli import options, output
 @click.argument("paths", type=options.FOLDER, nargs=-1, required=True, metavar="PATH...")
 @options.flags("json")
 def info(paths, flags):
-    """Say what a scan, records, run, export, evaluation or prediction folder is.
+    """Say what a scan or a folder is: of records, a run, an export, an evaluation, predictions or measures.
 
     Several evaluations, such as those of the folds of a cross-validation, are summarised: mean and spread.
 
