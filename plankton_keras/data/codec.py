@@ -58,8 +58,8 @@ def _pixels(png):
     if png[24:29] == GRAY_8:
         width, height = struct.unpack_from(">II", png, 16)
         # Before each row stands the number of its filter.
-        rows = np.empty((height, 1 + width), np.uint8)
-        imagecodecs.deflate_decode(_deflated(png), out=rows.reshape(-1))
+        size = height * (1 + width)
+        rows = np.frombuffer(imagecodecs.deflate_decode(_deflated(png), out=size), np.uint8).reshape(height, -1)
         if not rows[:, 0].any():
             return rows[:, 1:]
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
