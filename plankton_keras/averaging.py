@@ -75,11 +75,15 @@ def over_models(models):
         One of the same kind; the only one there is, as it is.
 
     Raises:
-        ArtefactError: If their classes, or the size of their vignettes, differ.
+        ArtefactError: If their classes, or the size of their vignettes, differ, or one is given twice.
     """
     first, *others = models
     if not others:
         return first
+    sources = [model.source for model in models]
+    for source in sources:
+        if sources.count(source) > 1:
+            raise ArtefactError(f"{source} is given twice.", "each model once.", "leave one out.")
     for other in others:
         if other.classes != first.classes or getattr(other, "size", None) != getattr(first, "size", None):
             raise ArtefactError(
@@ -89,7 +93,7 @@ def over_models(models):
             )
     known = {
         "digest": hashlib.sha256("".join(model.digest for model in models).encode()).hexdigest(),
-        "source": " and ".join(model.source for model in models),
+        "source": " and ".join(sources),
     }
     if hasattr(first, "classify"):
         return replace(first, classify=_mean_of([model.classify for model in models]), confusion=None, **known)

@@ -135,8 +135,14 @@ def test_models_of_other_tasks_are_refused(models):
     )
 
 
+def test_a_model_that_is_given_twice_is_refused():
+    with pytest.raises(ArtefactError) as caught:
+        over_models([predictor(says(0)), predictor(says(1), "b"), predictor(says(0))])
+    assert str(caught.value) == "run a is given twice.\nExpected: each model once.\nFix: leave one out."
+
+
 def test_what_one_model_confuses_says_nothing_of_averages():
     one = classifier(judges(0.2), confusion=np.eye(2))
     assert over_models([one]).confusion is not None
-    assert over_models([one, one]).confusion is None
+    assert over_models([one, classifier(judges(0.2), "b", confusion=np.eye(2))]).confusion is None
     assert over_turns(one).confusion is None
