@@ -12,6 +12,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
 
 def main(source, target):
     """Draws seconds and memory against the size of a scan and the number of scans."""
@@ -31,9 +33,14 @@ def main(source, target):
             axis.set_xticks(x, [f"{each:.4g}" for each in x])
             axis.minorticks_off()
             axis.grid(alpha=0.3)
-        axes[0, column].set_yscale("log")
-        axes[1, column].set_ylim(bottom=0)
-        axes[0, column].legend()
+        seconds, memory = axes[:, column]
+        seconds.set_yscale("log")
+        low, high = seconds.get_ylim()
+        ticks = [tick for tick in TICKS if low <= tick <= high]
+        seconds.set_yticks(ticks, ticks)
+        seconds.minorticks_off()
+        seconds.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        memory.set_ylim(bottom=0)
     figure.savefig(target)
 
 
