@@ -5,13 +5,16 @@ import pytest
 from conftest import tiny_scan, write_p5
 
 from plankton_keras import patches
+from plankton_keras.config import RecordsConfig
 from plankton_keras.errors import InputError
 from plankton_keras.patches import (
     check_classes,
+    class_pixels,
     class_table,
     count_objects,
     cut_row,
     is_kept,
+    kept_rows,
     lookup_table,
     unit_hash,
     windows_of,
@@ -111,6 +114,28 @@ def test_empty_windows_of_training_scans_are_kept_by_their_hash_alone():
     assert is_kept(False, "train", np.nextafter(share, 1), key)
     assert is_kept(True, "train", 0.0, key)
     assert is_kept(False, "test", 0.0, key)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_kept_are_windows_with_objects_and_a_share_of_the_empty_ones_of_training_scans(split):
+    image, ids = tiny_scan(0, 200, 300)
+    config = RecordsConfig(patch_size=64, ground_keep=0.5, seed=3)
+    rows = list(kept_rows(ArrayScan("a", image), ArrayScan("a", ids), class_table(living_target()), config, split))
+    windows = windows_of(200, 300, 64)
+    assert [found for found, _ in rows] == [set(np.unique(ids[row[0].top : row[0].top + 64])) for row in windows]
+    filled = {window for row in windows for window in row if ids[window.slices].any()}
+    drawn = {window for row in windows for window in row if unit_hash(3, "a", window.top, window.left) < 0.5}
+    everything = {window for row in windows for window in row}
+    assert all((drawn - filled, filled - drawn, everything - drawn - filled))
+    wanted = drawn | filled if split == "train" else everything
+    assert [[patch.window for patch in found] for _, found in rows] == [
+        [window for window in row if window in wanted] for row in windows
+    ]
+
+
+def test_pixels_are_counted_by_class_and_the_rest_is_ground():
+    assert class_pixels(np.array([[0, 3], [3, 1]], np.uint8), 5).tolist() == [1, 1, 0, 2, 0]
+    assert class_pixels(np.zeros((2, 3), np.uint8), 1).tolist() == [6]
 
 
 def counted(tmp_path, rows, band, monkeypatch):
