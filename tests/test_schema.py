@@ -137,6 +137,33 @@ def test_a_missing_list_is_named(field):
     assert str(caught.value) == f"m.json is no manifest of version {FORMAT_VERSION}: '{field}'.\n{REWRITE}"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("patch_size", True),
+        ("patch_size", -1),
+        ("patch_size", 64.0),
+        ("patch_size", "64"),
+        ("patch_size", None),
+        ("candidate_share", float("inf")),
+        ("candidate_share", float("nan")),
+        ("candidate_share", -0.1),
+        ("candidate_share", False),
+        ("splits", []),
+    ],
+)
+def test_a_value_of_another_type_or_below_0_is_named(field, value):
+    with pytest.raises(ArtefactError) as caught:
+        Manifest.from_json({**stored(), field: value}, "m.json")
+    said = "'list' object has no attribute 'items'" if field == "splits" else f"{field} is {value!r}"
+    assert str(caught.value) == f"m.json is no manifest of version {FORMAT_VERSION}: {said}.\n{REWRITE}"
+
+
+@pytest.mark.parametrize("share", [0, 0.0, 1, 0.5, None])
+def test_a_share_is_any_number_from_0_or_missing(share):
+    assert Manifest.from_json({**stored(), "candidate_share": share}, "m").candidate_share == share
+
+
 def test_a_missing_value_is_named():
     values = stored()
     del values["patch_size"]
