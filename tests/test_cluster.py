@@ -326,7 +326,7 @@ def test_local_workers_that_are_interrupted_leave_what_is_done(scans, alone, tmp
         # As the terminal does: to all processes of the command.
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.endswith("Fix: go on with: plankton " + " ".join(str(word) for word in words) + "\n")
     assert "Traceback" not in said
     run(*words)
