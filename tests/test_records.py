@@ -255,6 +255,16 @@ def test_records_of_any_png_are_read(how):
         assert (pictures.numpy() == levels[..., None]).all()
 
 
+def test_a_picture_with_fewer_pixels_than_it_claims_is_an_error():
+    levels = np.full((64, 64), 220, np.uint8)
+    example = tf.train.Example.FromString(encode(Patch("a", Window(0, 0, 64, 64), levels, levels)))
+    found = example.features.feature["image"].bytes_list
+    assert found.value[0][16:24] == bytes((0, 0, 0, 64, 0, 0, 0, 64))
+    found.value[0] = found.value[0][:20] + bytes((0, 0, 0, 128)) + found.value[0][24:]
+    with pytest.raises(ValueError, match="cannot reshape array of size 4160 into shape"):
+        decode(example.SerializeToString())
+
+
 def test_encode_is_deterministic():
     patch = Patch("a", Window(3, 4, 64, 64), np.full((64, 64), 9, np.uint8), np.eye(64, dtype=np.uint8))
     assert encode(patch) == encode(patch)
