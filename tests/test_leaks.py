@@ -413,6 +413,8 @@ def test_a_missing_table_is_said(tmp_path):
         ("patch-size", 256),
         ("target", "living"),
         ("ground-keep", 0.5),
+        ("ground-keep", 0.0),
+        ("fold", 0),
     ],
 )
 def test_options_of_scans_are_refused_for_vignettes(tmp_path, flag, value):

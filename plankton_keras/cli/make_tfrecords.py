@@ -41,7 +41,7 @@ def make_tfrecords(scans, out, masks, config_file, flags, **settings):
 
     crew = Crew(flags.workers, flags.scheduler)
     if is_ecotaxa_package(scans) or is_vignette_folder(scans):
-        idle = {name: value for name, value in settings.items() if name not in OF_VIGNETTES and value is not None}
+        idle = {name: value for name, value in settings.items() if name not in OF_VIGNETTES}
         _write_vignettes(scans, {"masks": masks, "scheduler": flags.scheduler, **idle}, out, config, flags)
         return
     pairs, target = _plan(scans, masks, config)
@@ -95,9 +95,10 @@ def _write_vignettes(folder, idle, out, config, flags):
     from plankton_keras.threads import cores
     from plankton_keras.vignettes import find_vignettes, living_by_name
 
-    of_scans = {name: getattr(config, name) for name in ("split_by", "folds", "fold")}
-    for name, value in {**of_scans, **idle}.items():
-        if value:
+    # Of a --config, which names all settings, those that would decide the split are asked after too.
+    of_scans = {name: getattr(config, name) or None for name in ("split_by", "folds", "fold")}
+    for name, value in (*idle.items(), *of_scans.items()):
+        if value is not None:
             flag = "--" + name.replace("_", "-")
             raise SettingError(
                 f"{flag} is {str(value)!r}, but {folder} holds vignettes.",

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from plankton_keras import schema
+from plankton_keras.image_claims import PNG
 from plankton_keras.images import CLASS_PNG, GRAY_PNG
 from plankton_keras.patches import Patch
 from plankton_keras.tiles import Window
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Depth, colour, compression, filter and interlacing in a PNG file's header: gray levels of 8 bits, row by row.
 GRAY_8 = bytes((8, 0, 0, 0, 0))
 
@@ -67,7 +67,7 @@ def _pixels(png):
 
 def _deflated(png):
     """Joins what the chunks of pixels of a PNG file hold."""
-    parts, place = [], len(PNG_SIGNATURE)
+    parts, place = [], len(PNG)
     while place < len(png):
         length, kind = struct.unpack_from(">I4s", png, place)
         if kind == b"IDAT":
