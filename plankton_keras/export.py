@@ -3,7 +3,6 @@
 Checked against the Keras model, and written into a folder of numbered versions, as TensorFlow Serving wants it.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from plankton_keras.config import STRIDE, PredictConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import read_json, sha256, whole_file, write_json
+from plankton_keras.files import read_json, sha256, sha256_of_files, whole_file, write_json
 from plankton_keras.images import pixel_mm
 from plankton_keras.runs import now, versions
 from plankton_keras.schema import check_version
@@ -198,9 +197,7 @@ def version_digest(folder):
     (64, False)
     """
     folder = Path(folder)
-    paths = [folder / "saved_model.pb", *sorted(folder.glob("variables/*"))]
-    listed = "".join(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths)
-    return hashlib.sha256(listed.encode()).hexdigest()
+    return sha256_of_files(folder, [folder / "saved_model.pb", *sorted(folder.glob("variables/*"))])
 
 
 def describe(run, difference):

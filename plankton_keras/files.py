@@ -143,6 +143,29 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_files(folder, paths):
+    """Digests several files of a folder as one.
+
+    Args:
+        folder: The folder.
+        paths: Files in it, in the order in which they count.
+
+    Returns:
+        64 hexadecimal digits, those of `sha256sum PATHS | sha256sum` in the folder.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("graph", "weights"):
+    ...     _ = (folder / name).write_text(name)
+    >>> sha256_of_files(folder, [folder / "graph", folder / "weights"])[:8]
+    '3c0d2b49'
+    """
+    listed = "".join(f"{sha256(path)}  {Path(path).relative_to(folder).as_posix()}\n" for path in paths)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
 def scratch(height, width):
     """Makes an array in a temporary file without a name: it costs no memory, and a kill leaves nothing behind.
 

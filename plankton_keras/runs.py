@@ -9,7 +9,7 @@ from pathlib import Path
 from plankton_keras import __version__
 from plankton_keras.config import ENCODERS, TrainConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import read_json, sha256
+from plankton_keras.files import read_json, sha256, sha256_of_files
 from plankton_keras.schema import check_version
 
 PACKAGES = (
@@ -167,8 +167,14 @@ class Run:
         return path
 
     def digest(self):
-        """Digests the model file: 64 hexadecimal digits."""
-        return sha256(self.model)
+        """Digests what its predictions come of: the model and, where the run has them, the judge and the thresholds.
+
+        Returns:
+            64 hexadecimal digits, those of `sha256sum model.keras judge.keras thresholds.json | sha256sum` in the
+            folder, of the files that are there.
+        """
+        beside = [path for path in (self.judge, self.thresholds) if path.is_file()]
+        return sha256_of_files(self.folder, [self.model, *beside])
 
 
 def versions():

@@ -99,6 +99,21 @@ def test_the_metadata_tells_what_a_stranger_needs(run, exported):
     assert metadata["max_difference"] == exported[1]["max_difference"] <= 1e-4
 
 
+def test_the_digest_of_a_run_is_of_all_that_its_predictions_come_of(tmp_path):
+    run = untrained_run(tmp_path)
+    digests = [run.digest()]
+    run.judge.write_bytes(b"judge")
+    digests.append(run.digest())
+    run.judge.write_bytes(b"another judge")
+    digests.append(run.digest())
+    shell = "sha256sum model.keras judge.keras thresholds.json | sha256sum"
+    done = subprocess.run(shell, shell=True, cwd=tmp_path, capture_output=True, check=True)
+    assert digests[-1] == done.stdout.decode().split()[0]
+    write_json(run.thresholds, {**run.read_thresholds(), "temperature": 1.5})
+    digests.append(run.digest())
+    assert len(set(digests)) == 4
+
+
 def test_the_digest_is_of_the_graph_and_the_weights(exported, tmp_path):
     folder = exported[0] / "1"
     copy = shutil.copytree(folder, tmp_path / "1")
