@@ -1,9 +1,11 @@
 """Jobs: the files of the commands, states that outlive the service, progress, cancelling, expiry."""
 
 import asyncio
+import contextlib
 import errno
 import functools
 import json
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -285,9 +287,30 @@ def test_another_version_of_the_model_predicts_anew(tmp_path):
 
 def test_folders_without_a_job_are_swept_at_the_start(tmp_path):
     stray = tmp_path / "data" / "jobs" / ("a" * 32)
-    stray.mkdir(parents=True)
+    with service(tmp_path / "data"):
+        stray.mkdir()
     with service(tmp_path / "data"):
         assert not stray.exists()
+
+
+def test_scans_and_corrections_outlive_the_table_of_jobs(tmp_path, caplog):
+    data = tmp_path / "data"
+    with service(data) as served:
+        lost = served.done()
+        before = {path.name: path.read_bytes() for path in served.jobs.folder(lost).iterdir() if path.is_file()}
+    for path in data.glob("jobs.sqlite*"):
+        path.unlink()
+    with service(data) as served:
+        assert served.jobs.store.all() == []
+        kept = served.done()
+    place = data / "jobs" / "unknown" / lost
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("jobs")] == [
+        f"{data / 'jobs.sqlite'} is new and knows none of 1 folders of jobs: they are kept in {place.parent}"
+    ]
+    # Nor does any later start take them for what a kill left.
+    with service(data) as served:
+        assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+        assert served.job(kept)["state"] == "done"
 
 
 def test_tiles_wait_until_the_scan_has_its_name(served):
@@ -318,8 +341,21 @@ def test_a_data_folder_has_one_service(tmp_path):
 
 def test_a_store_of_something_else_is_refused(tmp_path):
     (tmp_path / "jobs.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 20)
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(ArtefactError, match="cannot be read") as caught:
         Jobs(tmp_path)
+    # Not the file alone: the folders of its jobs belong to it.
+    assert caught.value.fix == f"move {tmp_path} away, all of it, or choose another --data."
+
+
+def test_a_store_of_another_format_is_refused(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(ArtefactError) as caught:
+        Jobs(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'jobs.sqlite'} is of format 7.\nExpected: format 1.\n"
+        f"Fix: use the version that wrote it, move {tmp_path} away, all of it, or choose another --data."
+    )
 
 
 def test_a_scan_that_ends_the_service_again_and_again_fails(tmp_path):

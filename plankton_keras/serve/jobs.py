@@ -5,6 +5,7 @@ What outlives the service stands in the store and in the job's folder. A job is 
 
 import datetime
 import fcntl
+import logging
 import re
 import shutil
 import threading
@@ -22,9 +23,13 @@ from plankton_keras.serve.store import WAITING_STATES, Row, Store
 from plankton_keras.serve.working import Task, gray_range_of
 from plankton_keras.tabulating import read_predictions
 
+log = logging.getLogger(__name__)
+
 ID = re.compile(r"[0-9a-f]{32}")
 # Names in the data folder, and of an upload in the folder of its job.
 STORE, FOLDERS, LOCK, UPLOAD, TILES = "jobs.sqlite", "jobs", "lock", "scan.bin", "tiles"
+# Where the folders of jobs are kept whose table is gone, beside the others.
+UNKNOWN = "unknown"
 # Times that the work on a scan may end with the service; then it is taken for the cause.
 ATTEMPTS = 3
 
@@ -58,7 +63,7 @@ class Jobs:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.data.joinpath(FOLDERS).mkdir(exist_ok=True)
         self._locked = _lock(self.data / LOCK)
-        self.store, self.notifier = Store(self.data / STORE), Notifier()
+        self.store, self.notifier = Store(self.data / STORE, self._set_aside), Notifier()
         self.progress, self.woken, self.before_delete = {}, threading.Event(), []
         self.lock, self.busy = threading.Lock(), None
         self._recover()
@@ -75,6 +80,25 @@ class Jobs:
     def __exit__(self, *_):
         self.close()
 
+    def _set_aside(self):
+        """Keeps what an earlier table knew: scans and corrections that a person may want back."""
+        lost = self._folders()
+        if lost:
+            place = self.data / FOLDERS / UNKNOWN
+            place.mkdir(exist_ok=True)
+            for folder in lost:
+                folder.replace(place / folder.name)
+            log.warning(
+                "%s is new and knows none of %d folders of jobs: they are kept in %s",
+                self.data / STORE,
+                len(lost),
+                place,
+            )
+
+    def _folders(self):
+        """Lists the folders of jobs, known or not."""
+        return [folder for folder in self.data.joinpath(FOLDERS).iterdir() if ID.fullmatch(folder.name)]
+
     def _recover(self):
         """Puts back what an earlier service left in the middle."""
         self.put_back()
@@ -83,7 +107,7 @@ class Jobs:
                 self.store.remove(row.id)
             self.received(row.id)
         known = {row.id for row in self.store.all()}
-        for folder in self.data.joinpath(FOLDERS).iterdir():
+        for folder in self._folders():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -87,26 +87,30 @@ class Store:
 
     Args:
         path: The file; it is made where it is missing.
+        begin: Called before a table is made, since there is none.
 
     Raises:
         ArtefactError: If the file is none of ours, or of another format.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, begin=lambda: None):
         self._engine = sql.create_engine(f"sqlite:///{path}", json_serializer=json.dumps)
         self._lock = threading.Lock()
         sql.event.listen(self._engine, "connect", _prepare)
+        # Not the file alone: the folders of its jobs would be without a table.
+        elsewhere = f"move {path.parent} away, all of it, or choose another --data."
         try:
             with self._engine.begin() as connection:
                 found = connection.exec_driver_sql("PRAGMA user_version").scalar()
                 if found == 0:
+                    begin()
                     _METADATA.create_all(connection)
                     connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
         except sql.exc.DatabaseError as error:
-            raise ArtefactError(f"{path} cannot be read: {error.orig}.", "a file of jobs.", "move it away.") from None
+            raise ArtefactError(f"{path} cannot be read: {error.orig}.", "a file of jobs.", elsewhere) from None
         if found not in (0, FORMAT):
             raise ArtefactError(
-                f"{path} is of format {found}.", f"format {FORMAT}.", "use the version that wrote it, or move it away."
+                f"{path} is of format {found}.", f"format {FORMAT}.", f"use the version that wrote it, {elsewhere}"
             )
 
     def add(self, row):
