@@ -105,7 +105,7 @@ def classes_of(ids, taxa=None):
         `(65536,)`, class index by id.
 
     Raises:
-        InputError: If an id is no taxon, or there are more than 255 of them.
+        InputError: If an id is no taxon, a taxon is living and not, or there are more than 255 of them.
 
     Example:
 
@@ -123,6 +123,13 @@ def classes_of(ids, taxa=None):
     unknown = min(ids - {0} - set(known), default=None)
     present = [known[each] for each in sorted(ids - {0}) if each in known]
     living = {taxon.name: taxon.living for taxon in present}
+    torn = next((taxon.name for taxon in present if taxon.living != living[taxon.name]), None)
+    if torn is not None:
+        raise InputError(
+            f"The taxon {torn} is living by one line of taxa.csv, and not by another.",
+            "each taxon living or not.",
+            "correct taxa.csv.",
+        )
     if unknown is not None or len(living) > MOST_CLASSES:
         what = f"The masks hold the id {unknown}, which taxa.csv does not." if unknown is not None else None
         raise InputError(

@@ -120,12 +120,13 @@ class Matching:
         """Gives recall of true and precision of predicted objects by their equivalent spherical diameter.
 
         Returns:
-            A dictionary of `unit`, `mm` where every scan says how large its pixels are and `px` else, and `bins`: each
-            with `low` and `high` (None for the last), the numbers of `true` objects and of those `found`, of
-            `predicted` ones and of those `right`, `recall` and `precision`, None where there are no objects.
+            A dictionary of `unit`, `mm` where there are objects and the scans of all say how large their pixels are and
+            `px` else, and `bins`: each with `low` and `high` (None for the last), the numbers of `true` objects and of
+            those `found`, of `predicted` ones and of those `right`, `recall` and `precision`, None where there are no
+            objects.
         """
-        known = not np.isnan(np.concatenate([self.true.pixel_mm, self.predicted.pixel_mm])).any()
-        unit = "mm" if known else "px"
+        sides = np.concatenate([self.true.pixel_mm, self.predicted.pixel_mm])
+        unit = "mm" if len(sides) and not np.isnan(sides).any() else "px"
         edges = EDGES[unit]
         counted = []
         for side in (self.true, self.predicted):

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from plankton_keras.ecotaxa.cells import is_missing
 from plankton_keras.ecotaxa.package import PackageObject
+from plankton_keras.ecotaxa.rules import MAX_SIDE
 from plankton_keras.images import pixel_mm
 from plankton_keras.measuring import AS_FOUND
 from plankton_keras.naming import UNCLASSIFIED
@@ -25,7 +27,8 @@ def parents_of(stem, sample, known):
         `(ids, parents)`: the names of sample, acquisition and process, and what `ecotaxa.package.write_packages` takes.
     """
     if sample is None:
-        ids = stem, f"tot_{stem}", f"plankton_{stem}"
+        # EcoTaxa would take a sample NA for none.
+        ids = f"scan_{stem}" if is_missing(stem) else stem, f"tot_{stem}", f"plankton_{stem}"
         columns = {}, {}
     else:
         (part,) = (part for part in sample.fractions if part.scan == stem)
@@ -121,3 +124,20 @@ def package_object(each, ids, sample, pixel_mm=None):
         score=each.score,
         fields={**place, **each.measures, "cut_by_edge": int(each.cut), "multiple": int(each.multiple)},
     )
+
+
+def fitting(packed, too_large):
+    """Passes on the objects whose vignettes EcoTaxa takes.
+
+    Args:
+        packed: Iterable of `ecotaxa.package.PackageObject`.
+        too_large: List to which the names of the others are added.
+
+    Yields:
+        The objects.
+    """
+    for each in packed:
+        if max(each.picture.pixels.shape) > MAX_SIDE:
+            too_large.append(each.name)
+        else:
+            yield each

@@ -32,6 +32,7 @@ class MeasuredScan:
         vignettes: What `sample_vignettes.keep` gave.
         grouping: The `measuring.Grouping`.
         dpi: Resolution that its millimetres are of, or None.
+        too_large: Names of objects that no package has, since EcoTaxa takes no vignettes of their size.
     """
 
     stem: str
@@ -42,6 +43,7 @@ class MeasuredScan:
     vignettes: list
     grouping: Grouping = AS_FOUND
     dpi: float | None = None
+    too_large: tuple = ()
 
     @property
     def name(self):
@@ -77,6 +79,7 @@ def write_reports(folder, prediction, measured, tables, out, lost):
         drawn = _plots(out, file, name, mine)
         page = Path(out) / f"report_{file}.html"
         written = [path.name for path in (page, *drawn, *(path for scan in scans for path in scan.packages))]
+        written += ["objects.csv"] if tables.get(OBJECTS) else []
         content = Content(
             name,
             [_scan(folder, prediction, scan.stem) for scan in scans],
@@ -154,5 +157,5 @@ def _provenance(prediction, scans, written):
         "predicted with": prediction.get("versions", {}),
         "measured with": {"plankton_keras": versions()["plankton_keras"]},
         "measured": now(),
-        "files": [*written, "objects.csv"],
+        "files": written,
     }

@@ -9,6 +9,8 @@ import math
 # What people write where a number is missing; -9 is a place, though.
 MISSING = {-9.0, 9999.0, 99999.0, 999999.0}
 POSITION = ("latitude", "longitude")
+# Characters of a text: EcoTaxa takes 250, and names an acquisition by fraction and sample together.
+LONGEST = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +55,15 @@ class Column:
         >>> COLUMNS["latitude"].value("latitude", "47.846")
         47.846
         """
+        missing = text.lower() in ("", "nan", "na")
         if self.kind == "text":
+            if name == "sample" and text and missing:
+                raise ValueError(f"{text!r} stands for a missing value, also for EcoTaxa; name it")
+            # A comment is cut where it becomes too long.
+            if len(text) > LONGEST and name != "comment":
+                raise ValueError(f"it has {len(text)} characters, more than {LONGEST}")
             return text
-        if text.lower() in ("", "nan", "na"):
+        if missing:
             return None
         return {"number": self._number, "date": _date, "time": _time}[self.kind](name, text)
 

@@ -199,18 +199,20 @@ def _contradictions(values):
 
 
 def _twins(rows):
-    """Names scans that stand there twice, and samples with two fractions of one name."""
+    """Names scans that stand there twice, and samples with two fractions of one name; none is `tot`."""
     problems, scans, fractions = [], {}, {}
     for place, values in rows:
         first = scans.setdefault(values.get(SCAN) or place, place)
         if first != place:
             problems.append(f"{place}, scan: {values[SCAN]} stands in {first} too.")
-        key = values.get("sample"), values.get("fraction", "")
-        first = fractions.setdefault(key if key[0] else place, place)
+        # A scan without a fraction is packed as tot.
+        sample, named = values.get("sample"), values.get("fraction")
+        key = (sample, named or "tot") if sample else place
+        first, known = fractions.setdefault(key, (place, named))
         if first != place:
             problems.append(
-                f"{place}, fraction: the sample {key[0]} has "
-                + (f"{key[1]} in {first} too." if key[1] else f"another scan in {first}; both need a fraction.")
+                f"{place}, fraction: the sample {sample} has "
+                + (f"{named} in {first} too." if named and known else f"another scan in {first}; both need a fraction.")
             )
     return problems
 

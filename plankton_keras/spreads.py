@@ -42,12 +42,13 @@ def intervals(counted):
 
 
 def _object_counts(matching):
-    """Gives of each object, true ones first: matched true ones, true, predicted ones, and the IoU matched."""
-    true, predicted = matching.true, matching.predicted
-    of_true = np.stack([true.ious > 0, np.ones(len(true)), np.zeros(len(true)), true.ious], axis=1)
-    of_predicted = np.zeros((len(predicted), 4))
-    of_predicted[:, 2] = 1
-    return np.concatenate([of_true, of_predicted]).astype(np.float64)
+    """Gives of each true object, then of each false one: matched, true and predicted ones, and the IoU matched.
+
+    A match is one row, true and predicted: drawn apart, more could be matched than was predicted.
+    """
+    matched, false = matching.true.ious > 0, int((matching.predicted.ious == 0).sum())
+    of_true = np.column_stack([matched, np.ones(len(matched)), matched, matching.true.ious])
+    return np.concatenate([of_true, np.tile([0.0, 0.0, 1.0, 0.0], (false, 1))])
 
 
 def _object_scores(sums):

@@ -16,7 +16,7 @@ from plankton_keras.files import sha256
 from plankton_keras.images import pixel_mm
 from plankton_keras.journal import read_journal
 from plankton_keras.measuring import AS_FOUND, Grouping, measure_scan
-from plankton_keras.packing import package_object, parents_of, process_of
+from plankton_keras.packing import fitting, package_object, parents_of, process_of
 from plankton_keras.pairs import find_scans
 from plankton_keras.reporting import ABUNDANCE, OBJECTS, SLOPES, SPECTRA, MeasuredScan, write_reports
 from plankton_keras.sample_tables import read_samples
@@ -75,8 +75,10 @@ class Context:
         stems = [entry["scan"] for entry in content["scans"]]
         moved = {stem_of(path): path for path in find_scans([scans])} if scans else {}
         paths = {entry["scan"]: moved.get(entry["scan"], Path(entry["path"])) for entry in content["scans"]}
+        failed = ", ".join(entry["scan"] for entry in content.get("failed", ()))
+        notes = [f"Not predicted, and so not measured: {failed}."] if failed else []
         if metadata is None:
-            return cls(paths, [], **settings, notes=(NO_SAMPLES,))
+            return cls(paths, [], **settings, notes=(*notes, NO_SAMPLES))
         read = read_metadata if Path(metadata).is_dir() else read_samples
         samples, warnings = read(metadata, stems)
         known = [dataclasses.replace(each, fractions=_among(each.fractions, stems)) for each in samples]
@@ -86,7 +88,7 @@ class Context:
             if 0 < len(each.fractions) < len(whole.fractions)
         }
         warnings += [f"The sample {name} is without {listed(scans)}: {TOO_LOW}." for name, scans in lost.items()]
-        return cls(paths, [each for each in known if each.fractions], **settings, lost=lost, notes=tuple(warnings))
+        return cls(paths, [each for each in known if each.fractions], **settings, lost=lost, notes=(*notes, *warnings))
 
     def sample_of(self, stem):
         """Gives the sample of a scan, or None."""
@@ -160,15 +162,20 @@ def _tables(measured, content, context):
     others = [f"{scan.stem} ({scan.dpi:g} dpi)" for scan in measured if context.dpi not in (None, scan.dpi)]
     if others:
         notes.append(f"--dpi is not applied to files that say their resolution: {', '.join(others)}.")
+    large = [name for scan in measured for name in scan.too_large]
+    if large:
+        notes.append(f"Larger than EcoTaxa takes, and in no package for it: {', '.join(large)}.")
     tables = {OBJECTS: rows} if rows else {}
-    counted = [(scan.rows, scan.named) for scan in measured if scan.sample and scan.sample.volume_m3]
-    if counted:
-        samples = [each for each in context.samples if each.volume_m3]
-        objects = _objects(counted, content["living"])
-        tables[ABUNDANCE] = abundances(objects, samples, context.confusion)
-        notes += _adjusting(context.confusion, objects.names)
+    adjusting = []
+    # Each sample by itself: what one lacks, such as a resolution, takes nothing from the others.
+    for sample in (each for each in context.samples if each.volume_m3):
+        objects = _objects([(scan.rows, scan.named) for scan in measured if scan.sample is sample], content["living"])
+        tables.setdefault(ABUNDANCE, []).extend(abundances(objects, [sample], context.confusion))
+        adjusting = _adjusting(context.confusion, objects.names)
         if objects.volumes is not None:
-            tables[SPECTRA], tables[SLOPES] = spectra(objects, samples)
+            for name, found in zip((SPECTRA, SLOPES), spectra(objects, [sample]), strict=True):
+                tables.setdefault(name, []).extend(found)
+    notes += adjusting
     return tables, notes
 
 
@@ -197,15 +204,16 @@ def _measure_scan(folder, stem, content, context, out, taken, tell):
     if named:
         objects = [named.rename(each, place) for place, each in enumerate(objects)]
     ids, parents = parents_of(stem, sample, process_of(content, dpi, context.grouping))
-    packed = (package_object(each, ids, sample, side) for each in objects)
-    packages = write_packages(out, stem, packed, parents, taken=taken)
+    too_large = []
+    packed = fitting((package_object(each, ids, sample, side) for each in objects), too_large)
+    packages = write_packages(out, stem, packed, parents, shorten=("sample_comment",), taken=taken)
     head = {"sample": sample.sample if sample else None}
     rows = [
         {**head, **_row(each), **(named.columns(place) if named else {}), **each.measures}
         for place, each in enumerate(objects)
     ]
     shown = keep(rows, [each.alone for each in objects])
-    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping, dpi)
+    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping, dpi, tuple(too_large))
 
 
 def _check_scan(content, stem, path):

@@ -13,6 +13,7 @@ from plankton_keras.errors import InputError, did_you_mean
 from plankton_keras.tidy import unguarded
 
 MAX_ID = 65535
+LIVING, OTHER_LIVING = "living", "other living"
 # Masks of classes have a byte a pixel.
 MAX_CLASSES = 256
 # Categorical colours that most colour-blind people tell apart (Okabe and Ito 2008), after a gray for class 0.
@@ -70,6 +71,37 @@ class Target:
         if self.rest is None:
             return None
         return self.rest if mask_id >= self.first_rest else 0
+
+    @property
+    def by_life(self):
+        """Whether it was made of what is living, by `living_target` or `taxa_target`.
+
+        Example:
+
+        >>> living_target().by_life, Target(("ground", "copepod"), {0: 0, 8: 1}).by_life
+        (True, False)
+        """
+        return self.names[-1] in (LIVING, OTHER_LIVING) and not self.lifeless
+
+    def conflict(self, other):
+        """Finds an id that one of two targets looks for, while the other takes it for class 0.
+
+        Args:
+            other: A `Target`.
+
+        Returns:
+            The lowest such id, or None; ids that one of them does not know do not count.
+
+        Example:
+
+        >>> living_target().conflict(Target(("ground", "detritus", "copepod"), {0: 0, 3: 1, 8: 2}))
+        3
+        """
+        for mask_id in range(MAX_ID + 1):
+            classes = self.class_of(mask_id), other.class_of(mask_id)
+            if None not in classes and (classes[0] > 0) != (classes[1] > 0):
+                return mask_id
+        return None
 
     def to_json(self):
         """Gives the target as it stands in the manifest."""
@@ -181,9 +213,13 @@ def read_taxa(path):
         A list of `Taxon` in the order of the file.
 
     Raises:
-        InputError: If a column is missing, an id is no id or stands twice, or `living` is not 0 or 1.
+        InputError: If a column is missing, an id is no id or stands twice, a taxon has no name, or `living` is not 0 or
+            1.
     """
     rows = _read_rows(path, ("id", "name", "living"), "taxa.csv")
+    unnamed = [row["line"] for row in rows if not row["name"]]
+    if unnamed:
+        raise InputError(f"{path}, line {unnamed[0]}: the taxon has no name.", "a name.", "correct the line.")
     return [Taxon(row["id"], row["name"], _is_living(row, path)) for row in rows]
 
 
@@ -227,7 +263,7 @@ def living_target(taxa=None, living_from=8):
     >>> target.class_of(5), target.class_of(6)
     (1, None)
     """
-    names = ("non-living", "living")
+    names = ("non-living", LIVING)
     if taxa is None:
         return Target(names, {0: 0}, rest=1, first_rest=living_from)
     return Target(names, {0: 0, **{taxon.id: int(taxon.living) for taxon in taxa}})
@@ -256,7 +292,7 @@ def taxa_target(taxa, objects, min_objects=20):
     living = sorted((taxon for taxon in taxa if taxon.living), key=lambda taxon: taxon.id)
     common = [taxon for taxon in living if objects.get(taxon.id, 0) >= min_objects]
     # Two ids of one name are one class.
-    names = tuple(dict.fromkeys(["non-living", *(taxon.name for taxon in common), "other living"]))
+    names = tuple(dict.fromkeys(["non-living", *(taxon.name for taxon in common), OTHER_LIVING]))
     if len(names) > MAX_CLASSES:
         raise InputError(
             f"{len(names) - 2} taxa have {min_objects} objects or more.",

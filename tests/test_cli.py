@@ -309,6 +309,31 @@ def test_masks_of_another_tool_are_scored_alone_and_beside_a_run(chain, tiny_sca
     assert f"\n{folder / 'run'}: objects at IoU 0.5: " in said
 
 
+def test_a_run_is_not_scored_where_its_ids_mean_something_else(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    scans = tmp_path / "scans"
+    shutil.copytree(tiny_scans / "test", scans)
+    (scans / "taxa.csv").write_text("id,name,living\n0,ground,0\n1,jelly,1\n8,detritus,0\n")
+    refused = run("evaluate", folder / "run", scans, "--out", tmp_path / "e", code=4).stderr
+    assert refused == (
+        f"The id 1 is not what {folder / 'run'} looks for, but living in {scans}.\n"
+        "Expected: one meaning of each id.\n"
+        "Fix: check taxa.csv; masks of other classes than a run's are scored without it.\n"
+    )
+    assert not (tmp_path / "e").exists()
+
+
+def test_options_of_scans_are_refused_for_a_run_of_vignettes(tmp_path, monkeypatch):
+    monkeypatch.setattr("plankton_keras.inference.is_classifier", lambda path: True)
+    for name in ("inference.load_classifier", "describe.describe"):
+        monkeypatch.setattr(f"plankton_keras.{name}", lambda path: None)
+    for words in (("--masks", tmp_path), ("--threshold", 0.9), ("--min-area", 0)):
+        refused = run("evaluate", "cls", "data", "--out", tmp_path / "e", *words, code=2).stderr
+        assert refused == (
+            f"{words[0]} has no effect on cls, a run of vignettes.\nExpected: --turns.\nFix: leave {words[0]} out.\n"
+        )
+
+
 def test_the_report_opens_with_the_figures_of_metrics_json(chain):
     folder, said = chain
     page = (folder / "evaluation" / "report.html").read_text()

@@ -191,6 +191,12 @@ def test_what_is_missing_is_named_with_its_row(validated, tmp_path):
         path = edited(validated, tmp_path / f"b{missing}.zip", lose)
         assert refused(path).startswith(f"{path}: {TABLE}, row 5: scan1_2 has no category.")
 
+    def unname(values):
+        values["object_id"] = ""
+
+    path = edited(validated, tmp_path / "c.zip", unname)
+    assert refused(path).startswith(f"{path}: {TABLE}, row 3: an object has no object_id.")
+
 
 def test_an_export_without_images_or_damaged_is_refused(tmp_path, sent):
     path = write_files(tmp_path / "a.zip", {"ecotaxa_a.tsv": b"object_id\tobject_annotation_status\n"})

@@ -302,6 +302,25 @@ def test_a_score_has_all_that_metrics_json_promises(dark_squares):
     assert [error["pixels"] for error in gallery.errors()] == [160] * 8
 
 
+def test_intervals_over_objects_draw_a_match_as_one():
+    """A true object and what matches it come together: nothing can be found more often than it was predicted."""
+    maps = np.zeros((2, 100, 100), np.uint8)
+    for place in range(20):
+        top, left = 20 * (place // 5), 20 * (place % 5)
+        maps[:, top : top + 8, left : left + 8] = 1
+    perfect = intervals([counts_of(maps[0], maps[0])] * 2)["objects"]
+    assert all(ends == {"low": 1, "high": 1} for ends in perfect.values())
+    assert len(perfect) == 4
+    maps[1, :20, :40] = 0  # Two of twenty are missed...
+    maps[1, 90:98, :8] = maps[1, 90:98, 20:28] = 1  # ...and two are false.
+    found = intervals([counts_of(*maps)] * 2)["objects"]
+    for name in ("precision", "recall", "f1"):
+        # Of 40 objects nine in ten: the binomial error is 0.047.
+        low, high = found[name]["low"], found[name]["high"]
+        assert (low, high) == pytest.approx((0.8, 0.98), abs=0.04), name
+        assert high <= 1
+
+
 def test_intervals_are_over_scans_where_there_are_five_and_over_objects_below():
     many = [counts_of(*random_maps(seed, 80, 60)) for seed in range(5)]
     over_scans, over_objects = intervals(many), intervals(many[:4])

@@ -96,6 +96,18 @@ def test_ids_of_one_name_are_one_class():
     assert (living, table[[5, 6, 7]].tolist()) == ({"salp": True, "dust": False}, [1, 1, 2])
 
 
+def test_a_taxon_lives_or_not():
+    taxa = [Taxon(8, "salp", True), Taxon(9, "salp", False)]
+    assert classes_of({8}, taxa)[0] == {"salp": True}
+    with pytest.raises(InputError) as caught:
+        classes_of({8, 9}, taxa)
+    assert str(caught.value) == (
+        "The taxon salp is living by one line of taxa.csv, and not by another.\n"
+        "Expected: each taxon living or not.\n"
+        "Fix: correct taxa.csv."
+    )
+
+
 def test_ids_that_are_no_taxon_are_named(tmp_path):
     (tmp_path / "taxa.csv").write_text(TAXA)
     with pytest.raises(InputError) as caught:

@@ -113,6 +113,7 @@ def test_sizes_are_in_mm_where_every_scan_says_how_large_its_pixels_are():
     # 100 pixels across at 2400 dpi: 100 * 25.4 / 2400 = 1.06 mm.
     areas = [np.pi * 100**2 / 4]
     known = Matching(side([0], areas, pixel_mm=25.4 / 2400), side([]))
+    assert Matching(side([]), side([])).by_size()["unit"] == "px"
     assert known.by_size()["unit"] == "mm"
     assert [each["true"] for each in known.by_size()["bins"]] == [0, 0, 0, 1, 0, 0, 0]
     assert Matching.join([known, Matching(side([0], areas), side([]))]).by_size()["unit"] == "px"

@@ -223,6 +223,61 @@ def test_without_metadata_or_resolution_the_rest_is_written_and_it_says_what_is_
     assert "No resolution of rg1: no millimetres" in page
 
 
+def test_a_sample_without_resolution_takes_nothing_from_the_others(predictions, tmp_path):
+    (tmp_path / "samples.csv").write_text(SAMPLES.replace("s,rg2", "t,rg2"))
+    words = ("measure", predictions, "--metadata", tmp_path / "samples.csv", "--json", "--quiet", "--out")
+    run(*words, tmp_path / "both", "--dpi", 2400)
+    Image.open(tmp_path / "rg1_scan.png").save(tmp_path / "rg1_scan.png", dpi=(2400, 2400))
+    said = json.loads(run(*words, tmp_path / "one").stdout)
+    assert said["notes"] == ["No resolution of rg2: no millimetres, volumes or spectra. Give --dpi."]
+    for name in ("abundance.csv", "spectra.csv", "slopes.csv"):
+        known, lacking = ([row for row in table(tmp_path / "one" / name) if row["sample"] == each] for each in "st")
+        expected = [row for row in table(tmp_path / "both" / name) if row["sample"] == "s"]
+        assert [row.keys() for row in known] == [row.keys() for row in expected], name
+        for found, wanted in zip(known, expected, strict=True):
+            for key, value in wanted.items():
+                # The file rounds its resolution to whole dots in a metre.
+                same = found[key] == value or float(found[key]) == pytest.approx(float(value), rel=1e-3)
+                assert same, (name, key)
+        assert (len(lacking) > 0) == (name == "abundance.csv")
+    assert "No resolution of rg2" not in (tmp_path / "one" / "report_s.html").read_text()
+
+
+def test_what_ecotaxa_does_not_take_is_left_out_and_said(tmp_path):
+    classes = np.zeros((60, 15000), np.uint8)
+    classes[20:30, 100:14500] = 2
+    classes[40:55, 100:140] = 1
+    folder = predict_of(tmp_path, {"rg1": classes})
+    long = "c" * 260
+    (tmp_path / "samples.csv").write_text(f"scan,sample,sub_part,volume_m3,comment\nrg1,s,4,100,{long}\n")
+    words = ("measure", folder, "--metadata", tmp_path / "samples.csv", "--dpi", 2400, "--json", "--quiet")
+    said = json.loads(run(*words, "--out", tmp_path / "m").stdout)
+    assert said["objects"] == 2
+    assert "Larger than EcoTaxa takes, and in no package for it: rg1_1." in said["notes"]
+    (package,) = said["packages"]
+    assert lint(package) == []
+    with zipfile.ZipFile(package) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".tsv"))
+        rows = list(csv.DictReader(io.StringIO(archive.read(name).decode()), delimiter="\t"))
+    assert [row["object_id"] for row in rows[1:]] == ["rg1_2"]
+    assert rows[1]["sample_comment"] == long[:250]
+
+
+def test_scans_that_could_not_be_predicted_are_named(predictions, tmp_path):
+    content = json.loads((predictions / "prediction.json").read_text())
+    content |= {"status": "failed", "failed": [{"scan": "bad.png", "path": "bad.png", "error": "It is no image."}]}
+    (predictions / "prediction.json").write_text(json.dumps(content))
+    said = run("measure", predictions, "--out", tmp_path / "m", "--quiet").stdout
+    assert "Not predicted, and so not measured: bad.png." in said
+
+
+def test_a_file_that_is_not_written_is_not_named(tmp_path):
+    folder = predict_of(tmp_path, {"rg1": np.zeros((300, 400), np.uint8)})
+    said = run("measure", folder, "--out", tmp_path / "m", "--quiet").stdout
+    assert said.startswith("0 objects of 1 scan\n")
+    assert "objects.csv" not in said + (tmp_path / "m" / "report_rg1.html").read_text()
+
+
 def test_each_sample_gets_a_page_and_plots(predictions, tmp_path):
     cv2.imwrite(str(predictions / "rg1_overlay.jpg"), np.full((20, 3200, 3), 200, np.uint8))
     content = json.loads((predictions / "prediction.json").read_text())
@@ -275,6 +330,7 @@ def test_a_sample_of_which_a_scan_was_not_predicted_says_so(predictions, tmp_pat
     said = json.loads(run(*words, "--json", "--quiet").stdout)
     # Of the other sample there is nothing at all, and no number.
     assert said["notes"] == [
+        "Not predicted, and so not measured: rg2.",
         "The metadata also have rows of the scans rg2, rg3: not among these scans.",
         "The sample s is without the scan rg2: its abundance, biovolume and spectrum are of its other scans alone, and "
         "too low.",

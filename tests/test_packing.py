@@ -39,6 +39,8 @@ def test_a_scan_of_which_nothing_is_known_is_its_own_sample():
     ids, parents = parents_of("rg1", None, {})
     assert ids == ("rg1", "tot_rg1", "plankton_rg1")
     assert parents == {"sample": {"rg1": {}}, "acq": {"tot_rg1": {}}, "process": {"plankton_rg1": {}}}
+    # EcoTaxa takes NA for nothing.
+    assert parents_of("NA", None, {})[0] == ("scan_NA", "tot_NA", "plankton_NA")
 
 
 def test_the_package_says_what_the_background_was():

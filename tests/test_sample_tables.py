@@ -180,6 +180,19 @@ def test_rows_of_a_sample_agree(tmp_path):
     assert problems(tmp_path, "scan,sample,sub_part,volume_m3\na,s,4,100\nb,s,4,100\n") == [
         "row 3, fraction: the sample s has another scan in row 2; both need a fraction."
     ]
+    # In EcoTaxa a scan without a fraction is tot: with another part of the water it would be that acquisition too.
+    assert problems(tmp_path, "scan,sample,fraction,sub_part,volume_m3\na,s,,4,100\nb,s,tot,8,100\n") == [
+        "row 3, fraction: the sample s has another scan in row 2; both need a fraction."
+    ]
+
+
+def test_names_that_ecotaxa_would_take_for_none_or_not_at_all_are_refused(tmp_path):
+    head = "scan,sample,sub_part,volume_m3,ship,comment\n"
+    long = 121 * "x"
+    assert problems(tmp_path, f"{head}a,NA,4,100,,\nb,t,4,100,{long},{3 * long}\n") == [
+        "row 2, sample: 'NA' stands for a missing value, also for EcoTaxa; name it.",
+        "row 3, ship: it has 121 characters, more than 120.",
+    ]
 
 
 def test_scans_and_rows_belong_together(tmp_path):

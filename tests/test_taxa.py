@@ -193,6 +193,26 @@ def test_living_is_zero_or_one(table, word, shown):
     )
 
 
+def test_a_taxon_has_a_name(table):
+    path = table("id,name,living\n0,ground,0\n8, ,1\n")
+    assert (
+        text_of(read_taxa, path) == f"{path}, line 3: the taxon has no name.\nExpected: a name.\nFix: correct the line."
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        (living_target([Taxon(3, "detritus", False), Taxon(8, "copepod", True)]), None),
+        (living_target([Taxon(3, "jelly", True), Taxon(8, "detritus", False)]), 3),
+        (taxa_target([Taxon(8, "copepod", True), Taxon(9, "salp", True)], {8: 100}), None),
+        (Target(("ground", "all"), {0: 0, 8: 1, 65535: 0}), 65535),
+    ],
+)
+def test_targets_that_look_for_other_ids_conflict(other, found):
+    assert living_target().conflict(other) == other.conflict(living_target()) == found
+
+
 def test_a_line_that_ends_too_early_has_no_living(table):
     path = table("id,name,living\n8,Calanus\n")
     assert text_of(read_taxa, path).startswith(f"{path}, line 2: living is ''.\n")

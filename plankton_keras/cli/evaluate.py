@@ -49,12 +49,21 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
 
     what = {"data": str(data), "split": split, "provenance": _provenance(models)}
     if models and is_classifier(models[0]):
+        _check_idle(models[0], {"masks": masks, **settings, "turns": None})
         classifiers = _asked([load_classifier(model) for model in models], config)
         result, lines, crops = *_evaluate_classifiers(classifiers, data, split, allow_training_scans), ()
     else:
         predictors = _asked([load_predictor(model) for model in models], config)
         result, lines, crops = _evaluate_scans(predictors, masks, (data, split), config, allow_training_scans, flags)
     _finish({**result, **what}, lines, crops, out, flags)
+
+
+def _check_idle(model, given):
+    """Refuses options that do nothing for runs of vignettes; a --config names all settings, and is not asked."""
+    from plankton_keras.errors import SettingError
+
+    for flag in ("--" + name.replace("_", "-") for name, value in given.items() if value is not None):
+        raise SettingError(f"{flag} has no effect on {model}, a run of vignettes.", "--turns.", f"leave {flag} out.")
 
 
 def _finish(result, lines, crops, out, flags):
@@ -93,7 +102,10 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
     from plankton_keras.given_masks import mask_contestant
     from plankton_keras.truths import seen_scans
 
-    truths, target = _find_truths(*data_and_split)
+    truths, target, is_sure = _find_truths(*data_and_split)
+    for predictor in predictors:
+        if masks or (is_sure and predictor.target.by_life):
+            _check_target(predictor, target, data_and_split[0])
     seen = {predictor.source: seen_scans(truths, predictor.training_scans) for predictor in predictors}
     warnings = _check_unseen(seen, "scans", allow_training_scans)
     for predictor in predictors:
@@ -189,7 +201,8 @@ def _find_truths(data, split):
     """Finds the scans to score.
 
     Returns:
-        `(truths, target)`: a list of `truths.Truth`, and the `taxa.Target` of masks that come without a model.
+        `(truths, target, is_sure)`: a list of `truths.Truth`, the `taxa.Target` of masks that come without a model, and
+        whether a taxa.csv says which ids are living.
     """
     from plankton_keras.data.records import read_manifest
     from plankton_keras.schema import MANIFEST
@@ -197,9 +210,23 @@ def _find_truths(data, split):
     from plankton_keras.truths import truths_of_pairs, truths_of_records
 
     if (Path(data) / MANIFEST).is_file():
-        return truths_of_records(data, split), Target.from_json(read_manifest(data).target)
+        return truths_of_records(data, split), Target.from_json(read_manifest(data).target), False
     table = find_taxa(data)
-    return truths_of_pairs(data, split), living_target(read_taxa(table) if table else None)
+    return truths_of_pairs(data, split), living_target(read_taxa(table) if table else None), bool(table)
+
+
+def _check_target(predictor, target, data):
+    """Refuses to score by two truths: an id of the masks that one of two targets looks for, and the other does not."""
+    from plankton_keras.errors import ArtefactError
+
+    mask_id = predictor.target.conflict(target)
+    if mask_id is not None:
+        looks, lives = ("" if each.class_of(mask_id) else "not " for each in (predictor.target, target))
+        raise ArtefactError(
+            f"The id {mask_id} is {looks}what {predictor.source} looks for, but {lives}living in {data}.",
+            "one meaning of each id.",
+            "check taxa.csv; masks of other classes than a run's are scored without it.",
+        )
 
 
 def _named(names):

@@ -77,7 +77,7 @@ def measure(predictions, out, template, lint, flags, **settings):
     progress = output.Progress("measure", flags.quiet, unit=("scans", 1))
     result = measure_predictions(predictions, content, context, out, progress)
     objects, scans = counted(result["objects"], "object"), counted(len(result["scans"]), "scan")
-    lines = [f"{objects} of {scans}: {out / 'objects.csv'}"]
+    lines = [f"{objects} of {scans}"]
     lines += [f"for EcoTaxa: {path}" for path in result["packages"]]
     lines += result["notes"]
     lines += [f"{name}: {out / path}" for name, path in result["tables"].items()]

@@ -75,15 +75,19 @@ def _take(package, place, values, objects):
     table, row = place
     category = " ".join(values["object_annotation_category"].split())
     picture = package.picture(table, values["img_file_name"])
-    unnamed = category.lower() in MISSING
-    if unnamed or picture is None:
-        found = "no category" if unnamed else f"no image {values['img_file_name']!r}"
+    identifier = values["object_id"]
+    lacks = {
+        "no object_id": not identifier,
+        "no category": category.lower() in MISSING,
+        f"no image {values['img_file_name']!r}": picture is None,
+    }
+    if any(lacks.values()):
+        found = next(text for text, lacking in lacks.items() if lacking)
         raise InputError(
-            f"{package.path}: {table}, row {row}: {values['object_id']} has {found}.",
+            f"{package.path}: {table}, row {row}: {identifier or 'an object'} has {found}.",
             "an image and a category of each object that counts.",
             EXPORT,
         )
     entry = number_of(values.get("img_rank", "")) or 0, category, picture
-    identifier = values["object_id"]
     if identifier not in objects or entry < objects[identifier]:
         objects[identifier] = entry
