@@ -419,20 +419,29 @@ def add_objects(app, fake):
     def summary(id: str):
         return fake.summary(id)
 
+    def stale(id, revision):
+        """Whether a client saw another revision; None is any, as for the service."""
+        return revision is not None and revision != fake.jobs[id]["revision"]
+
+    def changed():
+        return three(409, "The objects were changed by someone else.", "the current revision.", "look again.")
+
     @app.post("/v1/jobs/{id}/corrections")
     async def correct(id: str, request: Request):
         given = await request.json()
-        if given.pop("revision") != fake.jobs[id]["revision"]:
-            return three(409, "The objects were changed by someone else.", "the current revision.", "look again.")
-        return fake.correct(id, given)
+        return changed() if stale(id, given.pop("revision", None)) else fake.correct(id, given)
 
     @app.post("/v1/jobs/{id}/corrections/undo")
-    def undo(id: str):
-        return fake.move(id, "past", "future") or three(409, "There is nothing to undo.")
+    def undo(id: str, given: dict | None = None):
+        if stale(id, (given or {}).get("revision")):
+            return changed()
+        return fake.move(id, "past", "future") or three(400, "There is nothing to undo.")
 
     @app.post("/v1/jobs/{id}/corrections/redo")
-    def redo(id: str):
-        return fake.move(id, "future", "past") or three(409, "There is nothing to redo.")
+    def redo(id: str, given: dict | None = None):
+        if stale(id, (given or {}).get("revision")):
+            return changed()
+        return fake.move(id, "future", "past") or three(400, "There is nothing to redo.")
 
 
 class Running:

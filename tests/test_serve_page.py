@@ -123,6 +123,9 @@ DROP = """([name, content]) => {
   }
 }"""
 
+TWICE = """(key) => [1, 2].forEach(() =>
+  document.body.dispatchEvent(new KeyboardEvent('keydown', {key, ctrlKey: true, bubbles: true})))"""
+
 
 def largest(service, taxon, number=0):
     mine = [each for each in service.first.values() if each["taxon"] == taxon]
@@ -337,6 +340,47 @@ def test_a_change_by_someone_else_is_told_and_loaded(browser, service):
             "Fix: look again.",
         ]
         opened.settled("egg", counted(service, "egg") - 1)
+        opened.wrong = [said for said in opened.wrong if "409" not in said]
+
+
+def test_undo_and_redo_on_a_change_by_someone_else_are_told_and_leave_it(browser, service):
+    id = service.add("a")
+    mine, theirs = largest(service, "egg"), largest(service, "Copepoda")
+    eggs, animals = counted(service, "egg"), counted(service, "Copepoda")
+    opened = Opened(browser, service)
+    with opened:
+        page = opened.scan(id)
+
+        def press_twice_and_read(letter):
+            # At once, as of a hand that does not wait for what comes of the first.
+            page.evaluate(TWICE, letter)
+            text = page.locator(".notice.bad strong").text_content()
+            page.click(".notice.bad button")
+            return text
+
+        opened.click_at(mine)
+        page.wait_for_selector(f"text=object {mine} ·")
+        page.fill("[role=combobox]", "bubble")
+        page.keyboard.press("Enter")
+        opened.settled("egg", eggs - 1)
+
+        service.correct(id, {"op": "rename", "labels": [theirs], "taxon": "bubble"})
+        assert press_twice_and_read("z") == "The objects were changed by someone else."
+        opened.settled("Copepoda", animals - 1)
+        page.wait_for_timeout(500)
+        now = service.states[id]["now"]
+        assert (now[mine]["taxon"], now[theirs]["taxon"], service.jobs[id]["revision"]) == ("bubble", "bubble", 2)
+
+        page.keyboard.press("Control+z")
+        opened.settled("Copepoda", animals)
+        service.move(id, "past", "future")
+        assert press_twice_and_read("y") == "The objects were changed by someone else."
+        opened.settled("egg", eggs)
+        page.wait_for_timeout(500)
+        now = service.states[id]["now"]
+        assert (now[mine]["taxon"], now[theirs]["taxon"], service.jobs[id]["revision"]) == ("egg", "Copepoda", 4)
+        page.keyboard.press("Control+y")
+        opened.settled("egg", eggs - 1)
         opened.wrong = [said for said in opened.wrong if "409" not in said]
 
 

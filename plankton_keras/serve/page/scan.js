@@ -24,6 +24,7 @@ export class OpenScan extends EventTarget {
     // The order of the gallery before the last correction; null once something else is selected.
     this.kept = null;
     this.turn = Promise.resolve();
+    this.refused = 0;
     if (job.state === "done") this.load().catch(fault);
     if (!FINAL.includes(job.state)) {
       this.stop = listen(jobPath(id, "events"), { changed: (each) => this.changed(each), removed: () => this.reload(), back: () => this.reload() });
@@ -179,11 +180,11 @@ export class OpenScan extends EventTarget {
   }
 
   undo() {
-    return this.inTurn(() => json("POST", jobPath(this.id, "corrections", "undo")), "Undone.");
+    return this.inTurn(() => json("POST", jobPath(this.id, "corrections", "undo"), { revision: this.revision }), "Undone.");
   }
 
   redo() {
-    return this.inTurn(() => json("POST", jobPath(this.id, "corrections", "redo")), "Redone.");
+    return this.inTurn(() => json("POST", jobPath(this.id, "corrections", "redo"), { revision: this.revision }), "Redone.");
   }
 
   rename(taxon, labels = [...this.selected]) {
@@ -206,13 +207,18 @@ export class OpenScan extends EventTarget {
   }
 
   inTurn(work, said) {
+    const asked = this.refused;
     this.turn = this.turn.then(async () => {
+      // Meant for objects that someone else had changed: of those that are shown now, it may undo or change what it should not.
+      if (asked !== this.refused) return;
       try {
         this.take(await work());
         announce(said);
       } catch (error) {
         fault(error);
-        if (error.status === 409) await this.load().catch(fault);
+        if (error.status !== 409) return;
+        await this.load().catch(fault);
+        this.refused++;
       }
     });
     return this.turn;
