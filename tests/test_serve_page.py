@@ -99,6 +99,11 @@ class Opened:
         rows = self.page.locator(".counts tbody tr").filter(has=self.page.locator(f'input[name="{taxon}"]'))
         return int(rows.first.locator("td").first.text_content())
 
+    def measured(self, label):
+        """Waits for the measures of the selected object: asked for once it is gone, they would be an error."""
+        self.page.wait_for_selector(f"text=object {label} ·")
+        self.page.wait_for_selector("table.measures")
+
     def settled(self, taxon, count):
         self.page.wait_for_function(
             """([taxon, count]) => [...document.querySelectorAll('.counts tbody tr')].some((row) =>
@@ -233,30 +238,56 @@ def test_corrections_by_keys_and_mouse(browser, service):
         page, total = opened.scan(id), len(service.first)
         common = [row.text_content() for row in page.locator(".chip").all()]
         opened.click_at(pellets[0])
-        page.wait_for_selector(f"text=object {pellets[0]} ·")
+        opened.measured(pellets[0])
         other = next(number for number, name in enumerate(common, 1) if not name.startswith("faecal"))
         page.keyboard.press(str(other))
         opened.settled("faecal pellet", counted(service, "faecal pellet") - 1)
         page.keyboard.press("Control+z")
         opened.settled("faecal pellet", counted(service, "faecal pellet"))
+        opened.measured(pellets[0])
 
         opened.click_at(pellets[1], "Shift")
         page.wait_for_selector("text=2 objects")
         page.keyboard.press("m")
         opened.settled("faecal pellet", counted(service, "faecal pellet") - 1)
         merged = max(service.states[id]["now"])
-        page.wait_for_selector(f"text=object {merged} ·")
+        opened.measured(merged)
         page.keyboard.press("Control+z")
         opened.settled("faecal pellet", counted(service, "faecal pellet"))
 
         page.keyboard.press("Escape")
         opened.click_at(pellets[0])
-        page.wait_for_selector(f"text=object {pellets[0]} ·")
+        opened.measured(pellets[0])
         page.keyboard.press("Delete")
         opened.settled("faecal pellet", counted(service, "faecal pellet") - 1)
         assert page.locator(".tabs b").first.text_content().startswith(f"{total - 1} objects")
         page.keyboard.press("Control+z")
         opened.settled("faecal pellet", counted(service, "faecal pellet"))
+
+
+def test_a_class_is_typed_while_another_tab_is_open(browser, service):
+    id = service.add("a")
+    pellets = [largest(service, "faecal pellet", number) for number in (0, 1)]
+    with Opened(browser, service) as opened:
+        page = opened.scan(id)
+        opened.click_at(pellets[0])
+        page.wait_for_selector(f"text=object {pellets[0]} ·")
+        opened.click_at(pellets[1], "Shift")
+        page.wait_for_selector("text=2 objects")
+        page.click("#tab-1")
+        page.keyboard.press("c")
+        assert page.get_by_role("tab", selected=True).text_content() == "Object"
+        # Were the field without the focus, letters of it would be keys, `m` the one that merges.
+        page.keyboard.type("Limacina")
+        assert page.input_value("[role=combobox]") == "Limacina"
+        page.keyboard.press("Enter")
+        opened.settled("Limacina", 2)
+        assert [service.states[id]["now"][label]["taxon"] for label in pellets] == ["Limacina"] * 2
+        # Without a selection there is nothing to name, and the tab stays.
+        page.keyboard.press("Escape")
+        page.click("#tab-1")
+        page.keyboard.press("c")
+        assert page.get_by_role("tab", selected=True).text_content() == "Classes"
 
 
 def test_stepping_goes_on_where_the_corrected_object_was(browser, service):

@@ -18,7 +18,7 @@ export function bindKeys(view) {
     g: () => view.mode("gallery"),
     n: () => view.step(1),
     p: () => view.step(-1),
-    c: () => scan.selected.size && view.objects.naming.focus(),
+    c: () => scan.selected.size && view.name(),
     m: () => scan.merge(),
     s: () => view.split(),
     Delete: () => view.remove(),

@@ -104,6 +104,12 @@ export class ScanView {
     if (object) this[this.now].lookAt(object);
   }
 
+  name() {
+    // The field lies in the first tab, and what is hidden takes no focus: its letters would be keys.
+    this.tabs.choose(0, false);
+    this.objects.naming.focus();
+  }
+
   async remove() {
     const { size } = this.scan.selected;
     const sure = size < MANY || (await confirmed(`Delete ${many(size, "object")}?`, "Undo brings them back.", "Delete"));
