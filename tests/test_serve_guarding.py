@@ -1,6 +1,7 @@
 """The door: tokens, other sites, sizes, slow senders, and the headers of every answer; through a real socket."""
 
 import asyncio
+import contextlib
 import http.client
 import logging
 import socket
@@ -8,12 +9,16 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
 from patch_service import PREDICT, b64, client, listening, patch, png, service
 
 from plankton_keras.errors import SettingError
 from plankton_keras.serve.guarding import Guard, RequestLimits, check_open, is_loopback
 
 TOKEN = "correct-horse-battery"
+# Bytes of an answer that no buffer on the way takes whole.
+LONG = 2**25
 FILE = {"signature_name": "serving_bytes", "instances": [b64(png(patch()[0]))]}
 
 
@@ -43,6 +48,23 @@ def raw(address, *parts, pause=0.0):
         while data := connection.recv(65536):
             received += data
         return received
+
+
+@pytest.fixture
+def talking(tmp_path):
+    """A service with long answers, in many parts and in one, whose readers may be stuck for half a second."""
+    router = APIRouter()
+    router.add_api_route("/v1/parts", lambda: StreamingResponse(bytes(2**16) for _ in range(LONG // 2**16)))
+    router.add_api_route("/v1/whole", lambda: Response(bytes(LONG)))
+
+    async def rarely():
+        for _ in range(2):
+            yield b": alive\n\n"
+            await asyncio.sleep(0.7)
+
+    router.add_api_route("/v1/rarely", lambda: StreamingResponse(rarely()))
+    with listening(service(tmp_path), seconds=0.5, routers=[router]) as found:
+        yield found
 
 
 def test_every_answer_has_its_headers(address):
@@ -283,3 +305,41 @@ class TestSlowSenders:
         finally:
             for each in waiting:
                 each.close()
+
+
+class TestSlowReaders:
+    def asked(self, address, path, size=4096):
+        """Gives a connection that has asked for an answer and read none of it."""
+        where = urlsplit(address)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        connection.settimeout(5)
+        connection.connect((where.hostname, where.port))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n".encode())
+        return connection
+
+    def read(self, connection, pause=0.0):
+        """Counts the bytes until the connection ends."""
+        count = 0
+        with connection, contextlib.suppress(ConnectionResetError):
+            while data := connection.recv(2**18):
+                count += len(data)
+                time.sleep(pause)
+        return count
+
+    @pytest.mark.parametrize("path", ["/v1/parts", "/v1/whole"])
+    def test_who_reads_nothing_is_cut_off(self, talking, path):
+        connection = self.asked(talking, path)
+        time.sleep(1.5)
+        assert self.read(connection) < LONG
+
+    @pytest.mark.parametrize("path", ["/v1/parts", "/v1/whole"])
+    def test_who_goes_on_reading_gets_all_of_it_however_long_it_takes(self, talking, path):
+        started = time.monotonic()
+        assert self.read(self.asked(talking, path, 2**18), pause=0.02) > LONG
+        assert time.monotonic() - started > 1
+
+    def test_an_answer_may_be_silent(self, talking):
+        assert b": alive\n\n" in raw(
+            talking, b"GET /v1/rarely HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )

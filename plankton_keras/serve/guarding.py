@@ -29,7 +29,8 @@ UPLOADS = "/v1/uploads/"
 # Bytes of every other body: corrections are small.
 SMALL = 2**20
 SHORTEST_TOKEN = 16
-# A sender of an upload is refused below this many bytes a second, on average, once the time of a small body is over.
+# A sender of an upload is refused below this many bytes a second, on average, once the time of a small body is over; a
+# reader of a long answer is cut off.
 SLOWEST = 2**10
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "

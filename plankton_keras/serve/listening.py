@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plankton_keras.errors import SettingError
+from plankton_keras.serve.guarding import SLOWEST
 
 # Connections at once; further ones are answered 503.
 CONNECTIONS = 512
@@ -22,15 +23,15 @@ def patient_for(seconds):
     """Makes the protocol of connections that may be silent or stuck for so long.
 
     Args:
-        seconds: Time for the head of a request to come whole, for what is left of a refused body, and for an answer to
-            be taken.
+        seconds: Time for the head of a request to come whole, for what is left of a refused body, and for what is
+            written of an answer to be taken; the latter has longer while `guarding.SLOWEST` bytes a second are.
 
     Returns:
         A class for `uvicorn.Config(http=...)`.
     """
 
     class Patient(H11Protocol):
-        timer = None
+        timer = reading = None
 
         def connection_made(self, transport):
             super().connection_made(transport)
@@ -52,8 +53,19 @@ def patient_for(seconds):
             if not self.is_busy():
                 self.wait()
 
+        def pause_writing(self):
+            super().pause_writing()
+            self.watch()
+
+        def resume_writing(self):
+            super().resume_writing()
+            self.stop_watching()
+            if not self.is_busy():
+                self.wait()
+
         def connection_lost(self, error):
             self.stop()
+            self.stop_watching()
             super().connection_lost(error)
 
         def is_busy(self):
@@ -77,9 +89,25 @@ def patient_for(seconds):
             if self.cycle is None and not self.transport.is_closing():
                 self.transport.write(_TOO_SLOW)
                 self.transport.close()
-            # Who is only idle is closed by uvicorn, after KEPT.
-            elif self.is_owed() or self.transport.get_write_buffer_size():
+            # Who is only idle is closed by uvicorn, after KEPT; who has much to read is watched.
+            elif self.is_owed() or (self.transport.get_write_buffer_size() and not self.reading):
                 self.transport.abort()
+
+        def watch(self):
+            self.reading = self.loop.call_later(seconds, self.look, self.transport.get_write_buffer_size())
+
+        def stop_watching(self):
+            if self.reading:
+                self.reading.cancel()
+            self.reading = None
+
+        def look(self, before):
+            """Cuts off who takes nothing of an answer, and would hold the connection for ever."""
+            if before - self.transport.get_write_buffer_size() < SLOWEST * seconds:
+                # To close would wait until all is taken.
+                self.transport.abort()
+            else:
+                self.watch()
 
     return Patient
 
