@@ -1,5 +1,6 @@
 """Scans and masks in folders: which files they are, which belong together, and which split the folder gives them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ MASK_SUFFIXES = (".png.ppm", ".ppm", ".pgm", ".png", ".tif", ".tiff", ".bmp", ".
 SCAN_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg")
 # Characters that terminals obey, and what Python makes of bytes that are no UTF-8: tables and pages cannot hold them.
 UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Bytes of a name that file systems take, and the longest of those that predict makes of a stem.
+MOST_BYTES = 255
+LONGEST = ".partial-{}_probability.tif"
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,9 @@ def survey(folder, masks=None):
     """
     folder = _existing(folder, is_folder=True)
     pairs, problems = [], []
-    for split, scans_in, masks_in in _split_folders(folder, masks and _existing(masks, is_folder=True)):
-        scans = _scan_files(scans_in, masks_in, problems)
+    places = _split_folders(folder, masks and _existing(masks, is_folder=True), problems)
+    for split, scans_in, masks_in in places:
+        scans = _scan_files(scans_in, masks_in is not None, problems)
         found = _mask_files(masks_in or scans_in, masks_in is not None, problems)
         if masks_in is None:
             problems += [
@@ -90,7 +95,10 @@ def survey(folder, masks=None):
                 for stem in sorted(set(found) - set(scans))
             ]
         pairs += [ScanPair(stem, scan, found.get(stem), split) for stem, scan in sorted(scans.items())]
-    if not pairs:
+    scans = [pair.scan for pair in pairs]
+    beside = _beside(folder, scans, masks is not None, problems) if places[0][0] else []
+    problems += beside
+    if not pairs and not beside:
         problems.append(
             InputError(
                 f"{folder} holds no scan.",
@@ -99,7 +107,7 @@ def survey(folder, masks=None):
             )
         )
     paths = [path for pair in pairs for path in (pair.scan, pair.mask) if path]
-    return pairs, problems + _unwritable(paths) + _twins([pair.scan for pair in pairs])
+    return pairs, problems + _unwritable(paths) + _twins(scans)
 
 
 def _twins(paths):
@@ -108,16 +116,70 @@ def _twins(paths):
     return [_same_name(seen[stem_of(path)], path) for path in paths if seen.setdefault(stem_of(path), path) != path]
 
 
-def _unwritable(paths):
-    """Names files whose own name cannot be written into a table."""
-    bad = [path for path in paths if UNWRITABLE.search(path.name)]
+def _beside(folder, found, any_name, problems):
+    """Names scans beside folders of splits, which would be left out.
+
+    Args:
+        folder: The folder that they and the folders of splits lie in.
+        found: Scans in those of splits.
+        any_name: As for `_scan_files`; but where names of scans end with `_scan`, those beside them must too.
+        problems: As for `_files`.
+
+    Returns:
+        A list of `InputError`.
+    """
+    any_name = any_name and not any(map(is_named_scan, found))
     return [
         InputError(
-            f"The name {path.name!a} has a character that cannot be written.",
+            f"{folder} has the scan {path.name!r} beside the folders of splits.",
+            "scans in the folder alone, or in train/, val/ and test/.",
+            "move it into a split, or elsewhere.",
+        )
+        for path in sorted(_scan_files(folder, any_name, problems).values())
+    ]
+
+
+def _is_there(path):
+    """Tells whether what is listed can be reached; a disk that fails may list it all the same."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _unreachable(path):
+    """Words the error of what is listed but not there, such as a link to a disk that is not mounted."""
+    what = f"is a link to {path.readlink()}, which" if path.is_symlink() else "is listed, but"
+    return InputError(
+        f"{path} {what} cannot be reached.", "what can be read.", "mount the disk that it lies on, or remove it."
+    )
+
+
+def _unwritable(paths):
+    """Names files whose name, or that of a folder of theirs, cannot be written into a table."""
+    bad = {path: path.name if UNWRITABLE.search(path.name) else str(path) for path in paths}
+    return [
+        InputError(
+            f"The name {name!a} has a character that cannot be written.",
             "letters, digits and signs in UTF-8.",
+            f"rename the {'file' if name == path.name else 'folder'}.",
+        )
+        for path, name in bad.items()
+        if UNWRITABLE.search(name)
+    ]
+
+
+def _too_long(paths):
+    """Names scans of whose names no names of results can be made."""
+    most = MOST_BYTES - len(LONGEST.format(""))
+    return [
+        InputError(
+            f"The name {path.name!r} is too long for what is made of it.",
+            f"at most {most} bytes before _scan and the suffix.",
             "rename the file.",
         )
-        for path in bad
+        for path in paths
+        if len(os.fsencode(stem_of(path))) > most
     ]
 
 
@@ -143,15 +205,14 @@ def find_scans(paths):
         if path.is_file():
             found.append(path)
             continue
-        folders = [folder for _, folder, _ in _split_folders(path, None)]
-        files = [
-            file for folder in folders for file in sorted(_scan_files(folder, None, problems, any_name=True).values())
-        ]
-        if not files:
+        folders = [folder for _, folder, _ in _split_folders(path, None, problems)]
+        files = [file for folder in folders for file in sorted(_scan_files(folder, True, problems).values())]
+        problems += _beside(path, files, True, problems) if folders != [path] else []
+        if not files and not problems:
             raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
         found += files
     found = list(dict.fromkeys(found))
-    problems += _unwritable(found) + _twins(found)
+    problems += _unwritable(found) + _too_long(found) + _twins(found)
     if problems:
         raise problems[0]
     return found
@@ -161,6 +222,8 @@ def _existing(path, is_folder=False):
     path = Path(path)
     if is_folder and path.is_file():
         raise InputError(f"{path} is a file.", "a folder of scans.", "give the folder that the scans lie in.")
+    if path.is_symlink() and not _is_there(path):
+        raise _unreachable(path)
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(
@@ -169,8 +232,10 @@ def _existing(path, is_folder=False):
     return path
 
 
-def _split_folders(folder, masks):
+def _split_folders(folder, masks, problems):
     """Lists `(split, folder of scans, folder of masks or None)`."""
+    links = [folder / split for split in SPLITS if (folder / split).is_symlink()]
+    problems += [_unreachable(path) for path in links if not _is_there(path)]
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     if not splits:
         return [(None, folder, masks)]
@@ -179,26 +244,49 @@ def _split_folders(folder, masks):
     ]
 
 
-def _files(folder, suffixes, ending, problems):
+def is_named_scan(path):
+    """Tells whether a file is called `STEM_scan.EXT`.
+
+    Example:
+
+    >>> is_named_scan("train/a_scan.png"), is_named_scan("train/a_mask.png"), is_named_scan("a_scan.csv")
+    (True, False, False)
+    """
+    return _ends(Path(path), "_scan$")
+
+
+def _ends(path, ending):
+    """Tells whether the name of an image, without its suffix, ends so."""
+    suffix = next((each for each in SCAN_SUFFIXES if path.name.lower().endswith(each)), None)
+    hidden = path.name.startswith(".")  # such as the ._ twins that macOS leaves, and our own partial files
+    return bool(suffix and not hidden and re.search(ending, path.name[: -len(suffix)]))
+
+
+def _files(folder, ending, problems):
     """Finds files by the end of their stem; gives them by the stem that scan and mask share."""
+    try:
+        listed = sorted(folder.iterdir())
+    except OSError as error:
+        what = f"{folder} cannot be read: {error.strerror}."
+        raise InputError(what, "a folder that can be listed.", "check the disk, and the right to read it.") from None
     found = {}
-    for path in sorted(folder.iterdir()):
-        suffix = next((each for each in suffixes if path.name.lower().endswith(each)), None)
-        hidden = path.name.startswith(".")  # such as the ._ twins that macOS leaves, and our own partial files
-        if suffix and not hidden and path.is_file() and re.search(ending, path.name[: -len(suffix)]):
+    for path in filter(lambda each: _ends(each, ending), listed):
+        if not _is_there(path):
+            problems.append(_unreachable(path))
+        elif path.is_file():
             first = found.setdefault(stem_of(path), path)
             if first != path:
                 problems.append(_same_name(first, path))
     return found
 
 
-def _scan_files(folder, masks, problems, any_name=False):
+def _scan_files(folder, any_name, problems):
     """Finds `*_scan.*`; where there are none and other names are allowed, everything that is no mask."""
-    named = _files(folder, SCAN_SUFFIXES, "_scan$", problems)
-    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_mask)$", problems) if masks or any_name else {})
+    named = _files(folder, "_scan$", problems)
+    return named or (_files(folder, "(?<!_scan)(?<!_mask)$", problems) if any_name else {})
 
 
 def _mask_files(folder, any_name, problems):
     """Finds `*_mask.*`; where there are none and other names are allowed, everything that is no scan."""
-    named = _files(folder, SCAN_SUFFIXES, "_mask$", problems)
-    return named or (_files(folder, SCAN_SUFFIXES, "(?<!_scan)$", problems) if any_name else {})
+    named = _files(folder, "_mask$", problems)
+    return named or (_files(folder, "(?<!_scan)(?<!_mask)$", problems) if any_name else {})

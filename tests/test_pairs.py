@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from plankton_keras.errors import InputError
-from plankton_keras.pairs import find_pairs, find_scans, stem_of
+from plankton_keras.pairs import find_pairs, find_scans, stem_of, survey
 
 
 def touch(folder, *names):
@@ -131,3 +132,92 @@ def test_names_that_no_table_can_hold_are_refused(tmp_path, stem):
 def test_other_names_are_taken(tmp_path, stem):
     (tmp_path / f"{stem}_scan.png").touch()
     assert [pair.stem for pair in find_pairs(tmp_path)] == [stem]
+
+
+@pytest.mark.parametrize("inside", ["test/z_scan.ppm", "test/notes.txt"])
+def test_scans_beside_folders_of_splits_are_refused_and_not_left_out(tmp_path, inside):
+    touch(tmp_path, "a_scan.ppm", "a_mask.ppm", "b_scan.ppm", inside)
+    for find in (find_pairs, lambda folder: find_scans([folder])):
+        with pytest.raises(InputError) as caught:
+            find(tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path} has the scan 'a_scan.ppm' beside the folders of splits.\n"
+            "Expected: scans in the folder alone, or in train/, val/ and test/.\n"
+            "Fix: move it into a split, or elsewhere."
+        )
+    assert [problem.what.split("'")[1] for problem in survey(tmp_path)[1]] == ["a_scan.ppm", "b_scan.ppm"]
+
+
+def test_scans_of_any_name_beside_folders_of_splits_are_refused_where_theirs_are_of_any_name_too(tmp_path):
+    touch(tmp_path, "x/overview.jpg", "x/notes.txt", "x/train/a_scan.png", "y/b.png", "y/train/a.png", "y/a_mask.png")
+    assert [path.name for path in find_scans([tmp_path / "x"])] == ["a_scan.png"]
+    assert survey(tmp_path / "x")[1] == []
+    with pytest.raises(InputError, match=r"has the scan 'b\.png' beside"):
+        find_scans([tmp_path / "y"])
+    touch(tmp_path, "masks/a.png")
+    assert [problem.what for problem in survey(tmp_path / "y", tmp_path / "masks")[1]] == [
+        f"{tmp_path / 'y'} has the scan 'b.png' beside the folders of splits."
+    ]
+
+
+@pytest.mark.parametrize("name", ["a_scan.png", "a_mask.png", "test/a_scan.png", "test", "../b.png"])
+def test_links_to_what_is_not_there_are_named(tmp_path, name):
+    folder = tmp_path / "scans"
+    touch(folder, "val/c_scan.png", "val/c_mask.png")
+    if not name.startswith("test"):
+        (folder / "val").rename(tmp_path / "val")
+        touch(folder, "c_scan.png", "c_mask.png")
+    link = folder / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("/mnt/not/there.png")
+    expected = (
+        f"{link} is a link to /mnt/not/there.png, which cannot be reached.\n"
+        "Expected: what can be read.\nFix: mount the disk that it lies on, or remove it."
+    )
+    problems = [str(each) for each in survey(folder)[1]]
+    assert problems == ([] if name == "../b.png" else [expected])
+    if name != "a_mask.png":
+        with pytest.raises(InputError) as caught:
+            find_scans([link if name == "../b.png" else folder])
+        assert str(caught.value) == expected
+
+
+def test_a_folder_that_holds_links_to_nothing_alone_says_so_once(tmp_path):
+    (tmp_path / "a_scan.png").symlink_to("gone.png")
+    with pytest.raises(InputError, match="is a link to gone"):
+        find_scans([tmp_path])
+    assert [each.what.split(" ", 1)[1] for each in survey(tmp_path)[1]] == [
+        "is a link to gone.png, which cannot be reached.",
+        "holds no scan.",
+    ]
+
+
+def test_a_folder_that_may_not_be_listed_has_three_lines(tmp_path, monkeypatch):
+    def forbidden(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    for find in (find_pairs, lambda folder: find_scans([folder])):
+        with pytest.raises(InputError, match="cannot be read: Permission denied"):
+            find(tmp_path)
+
+
+def test_folders_that_prediction_json_cannot_name_are_refused(tmp_path):
+    folder = tmp_path / os.fsdecode(b"campagne_\xe9t\xe9")
+    touch(folder, "a_scan.png")
+    for find in (find_pairs, lambda path: find_scans([path]), lambda path: find_scans([path / "a_scan.png"])):
+        with pytest.raises(InputError) as caught:
+            find(folder)
+        assert str(caught.value) == (
+            f"The name {str(folder / 'a_scan.png')!a} has a character that cannot be written.\n"
+            "Expected: letters, digits and signs in UTF-8.\nFix: rename the folder."
+        )
+
+
+def test_names_of_whose_scans_no_names_of_results_can_be_made_are_refused_before_work(tmp_path):
+    touch(tmp_path, "good/" + 230 * "a" + ".png", "long/" + 115 * "é" + "a_scan.png")
+    assert len(find_scans([tmp_path / "good"])) == 1
+    with pytest.raises(InputError) as caught:
+        find_scans([tmp_path / "long"])
+    assert caught.value.parts[1:] == ("at most 230 bytes before _scan and the suffix.", "rename the file.")
+    assert len(find_pairs(tmp_path / "long")) == 1
