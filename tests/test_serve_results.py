@@ -1,9 +1,11 @@
 """Results: outlines, vignettes, counts and files of a job; path tricks; folders on the server."""
 
+import contextlib
 import gzip
 import json
 import math
 import shutil
+import sqlite3
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 from click.testing import CliRunner
-from serving import DRAWN, draw, encoded, predictor, service
+from serving import DRAWN, by_gray, draw, encoded, predictor, service
 
 from plankton_keras.cli import main
 from plankton_keras.config import PredictConfig
@@ -258,19 +260,25 @@ def test_values_in_use_are_never_made_twice():
     assert kept.get("a") is not first
 
 
+def predict_scans(out, paths, made_by, **settings):
+    """Makes a prediction folder."""
+    config = PredictConfig(**settings).for_classes(3)
+    out.mkdir(parents=True)
+    journal = Journal.of(out, made_by, config)
+    for path in paths:
+        entry = predict_with(made_by, path, sha256(path), config, out, lambda *_: None)
+        journal.add(path, entry)
+    journal.write("done")
+
+
 @pytest.fixture
 def predictions(tmp_path):
     """A folder with the prediction folder of two scans, and one that is not whole."""
-    out, config = tmp_path / "predictions" / "cruise", PredictConfig()
-    out.mkdir(parents=True)
-    journal = Journal.of(out, predictor(), config.for_classes(3))
-    for stem in ("a", "b"):
-        path = tmp_path / "scans" / f"{stem}_scan.png"
-        path.parent.mkdir(exist_ok=True)
+    paths = [tmp_path / "scans" / f"{stem}_scan.png" for stem in ("a", "b")]
+    paths[0].parent.mkdir()
+    for path in paths:
         path.write_bytes(encoded(draw()))
-        entry = predict_with(predictor(), path, sha256(path), config, out, lambda *_: None)
-        journal.add(path, entry)
-    journal.write("done")
+    predict_scans(tmp_path / "predictions" / "cruise", paths, predictor())
     (tmp_path / "predictions" / "begun").mkdir()
     (tmp_path / "predictions" / "begun" / "prediction.json").write_text('{"status": "running", "scans": []}')
     return tmp_path / "predictions"
@@ -300,6 +308,66 @@ def test_a_prediction_folder_on_the_server_is_opened_and_never_written_to(predic
         assert served.client.delete(f"/v1/jobs/{first}").status_code == 204
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in predictions.rglob("*") if path.is_file()}
     assert after == before
+
+
+def only_dark(images):
+    return by_gray(np.where(images < 120, 220, images))
+
+
+class TestPredictedAnew:
+    @pytest.fixture
+    def opened(self, predictions, tmp_path):
+        """A service with the jobs of the folder, done, and a correction of the first."""
+        with service(tmp_path / "data", predictions=predictions) as served:
+            served.ids = self.open(served)
+            assert served.worker.work()
+            assert served.worker.work()
+            body = {"revision": 0, "op": "delete", "labels": [1]}
+            assert served.client.post(f"/v1/jobs/{served.ids[0]}/corrections", json=body).status_code == 200
+            yield served
+
+    def open(self, served):
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        return [job["id"] for job in served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]]
+
+    def anew(self, tmp_path, made_by, **settings):
+        shutil.rmtree(tmp_path / "predictions" / "cruise")
+        paths = sorted((tmp_path / "scans").iterdir())
+        predict_scans(tmp_path / "predictions" / "cruise", paths, made_by, **settings)
+
+    def test_it_is_opened_anew_and_what_was_corrected_stays(self, opened, tmp_path):
+        self.anew(tmp_path, predictor(only_dark, digest="e" * 64))
+        first, second = self.open(opened)
+        assert {first, second}.isdisjoint(opened.ids)
+        assert opened.worker.work()
+        assert [each["area_px"] for each in opened.objects(first)["objects"]] == [1500, 2000]
+        assert opened.job(first)["model_sha256"] == "e" * 64
+        assert [each["area_px"] for each in opened.objects(opened.ids[0])["objects"]] == [1600, 1600, 2000]
+        assert self.open(opened) == [first, second]
+
+    def test_by_the_same_model_with_other_settings(self, opened, tmp_path):
+        self.anew(tmp_path, predictor(), threshold=0.4)
+        assert set(self.open(opened)).isdisjoint(opened.ids)
+
+    def test_of_another_scan_of_the_same_name(self, opened, tmp_path):
+        (tmp_path / "scans" / "b_scan.png").write_bytes(encoded(np.flipud(draw())))
+        self.anew(tmp_path, predictor())
+        first, second = self.open(opened)
+        assert (first == opened.ids[0], second == opened.ids[1]) == (True, False)
+
+    def test_what_is_as_it_was_is_not_opened_twice(self, opened, tmp_path):
+        self.anew(tmp_path, predictor())
+        assert self.open(opened) == opened.ids
+
+    def test_jobs_of_an_earlier_version_go_by_the_model_alone(self, opened, tmp_path):
+        opened.jobs.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as connection:
+            connection.execute("ALTER TABLE jobs DROP COLUMN made")
+        with service(tmp_path / "data", predictions=tmp_path / "predictions") as served:
+            assert self.open(served) == opened.ids
+            assert served.objects(opened.ids[0])["revision"] == 1
+            self.anew(tmp_path, predictor(only_dark, digest="e" * 64))
+            assert set(self.open(served)).isdisjoint(opened.ids)
 
 
 @pytest.mark.parametrize("stem", ["../a", "/etc/passwd", "a/b"])

@@ -1,12 +1,15 @@
 """The prediction folders on the server that the page can open."""
 
 import hashlib
+import json
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from plankton_keras.errors import PlanktonError
 from plankton_keras.journal import NAME
 from plankton_keras.serve.refusing import Refused
+from plankton_keras.serve.store import Row
 from plankton_keras.tabulating import read_predictions
 
 
@@ -30,6 +33,31 @@ class Folder:
         """Gives the path of the scan of an entry: as `plankton predict` was given it, or beside the folder."""
         path = Path(entry["path"])
         return path if path.is_file() else self.path.parent / path.name
+
+    def rows(self, created):
+        """Makes the `store.Row` of a job that waits for each scan; `created` is as there."""
+        source = str(self.path.resolve())
+        return [
+            Row(
+                id=uuid.uuid4().hex,
+                scan=entry["scan"],
+                state="waiting",
+                bytes=0,
+                created=created,
+                model=Path(self.content["model"]).name,
+                model_sha256=self.content["model_sha256"],
+                source=source,
+                made=self._made(entry),
+                file=str(self.scan(entry).resolve()),
+            )
+            for entry in self.content["scans"]
+        ]
+
+    def _made(self, entry):
+        of_all = [self.content.get(name) for name in ("model_sha256", "threshold", "classes", "living", "settings")]
+        # Masks of one's own have no digest, only objects.
+        text = json.dumps([*of_all, entry.get("sha256"), entry.get("objects")], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def folders_of(root):

@@ -257,6 +257,8 @@ class Jobs:
     def open_folder(self, folder_id):
         """Adds a job for each scan of a prediction folder that has none; its objects only have to be measured.
 
+        What was predicted anew since, by another model, with other settings or of another scan, has none yet.
+
         Returns:
             The rows, in the order of the folder.
 
@@ -264,24 +266,14 @@ class Jobs:
             Refused: If there is no such folder.
         """
         folder, rows = find_folder(self._predictions, folder_id), []
-        source = str(folder.path.resolve())
         with self.lock:
             rows_of = self.store.all(*WAITING_STATES, "done")
-            known = {(row.source, row.scan): row for row in rows_of}
-            for entry in folder.content["scans"]:
-                row = known.get((source, entry["scan"]))
+            # Jobs of earlier services have the model alone.
+            known = {(row.source, row.scan, row.made or row.model_sha256): row for row in rows_of}
+            for new in folder.rows(self.clock()):
+                row = known.get((new.source, new.scan, new.made)) or known.get((new.source, new.scan, new.model_sha256))
                 if row is None:
-                    row = Row(
-                        id=uuid.uuid4().hex,
-                        scan=entry["scan"],
-                        state="waiting",
-                        bytes=0,
-                        created=self.clock(),
-                        model=Path(folder.content["model"]).name,
-                        model_sha256=folder.content["model_sha256"],
-                        source=source,
-                        file=str(folder.scan(entry).resolve()),
-                    )
+                    row = new
                     self.folder(row.id).mkdir()
                     self.store.add(row)
                 rows.append(row)

@@ -38,6 +38,7 @@ class Row:
         attempts: Times that work on it began.
         model_sha256: Its digest, or None.
         source: Prediction folder on the server that holds the prediction, or None for an upload.
+        made: Digest of what made that prediction, or None.
         revision: Number of corrections, undone ones and undoing included.
         file: Path of the scan: a name in the job's folder, or a path on the server where `source` is given.
     """
@@ -63,6 +64,7 @@ class Row:
     revision: int = 0
     attempts: int = 0
     file: str | None = None
+    made: str | None = None
 
     @property
     def is_final(self):
@@ -106,6 +108,8 @@ class Store:
                     begin()
                     _METADATA.create_all(connection)
                     connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
+                elif found == FORMAT:
+                    _complete(connection)
         except sql.exc.DatabaseError as error:
             raise ArtefactError(f"{path} cannot be read: {error.orig}.", "a file of jobs.", elsewhere) from None
         if found not in (0, FORMAT):
@@ -172,6 +176,14 @@ def _prepare(connection, _):
     # Readers go on while one writes, and what is committed is on the disk: a kill loses nothing.
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _complete(connection):
+    """Adds the columns that an earlier service did not know; it reads the table all the same."""
+    known = {name for _, name, *_ in connection.exec_driver_sql(f"PRAGMA table_info({JOBS.name})")}
+    for column in JOBS.columns:
+        if column.name not in known:
+            connection.exec_driver_sql(f"ALTER TABLE {JOBS.name} ADD COLUMN {column.name} {column.type}")
 
 
 def _values(row):
