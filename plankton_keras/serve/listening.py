@@ -19,6 +19,89 @@ GRACE = 10
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+class _Patient(H11Protocol):
+    """A connection that may be silent or stuck for so many seconds."""
+
+    seconds = None
+    timer = reading = None
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        # Its lines have what follows `?`, whoever listens to its logger; `watching` writes ours.
+        self.access_log = False
+        self.wait()
+
+    def data_received(self, data):
+        begins = not self.is_owed()
+        super().data_received(data)
+        # A request whose head is here is watched by `guarding`, until it is answered.
+        if self.is_busy():
+            self.stop()
+        elif begins:
+            self.wait()
+
+    def on_response_complete(self):
+        super().on_response_complete()
+        if not self.is_busy():
+            self.wait()
+
+    def pause_writing(self):
+        super().pause_writing()
+        self.watch()
+
+    def resume_writing(self):
+        super().resume_writing()
+        self.stop_watching()
+        if not self.is_busy():
+            self.wait()
+
+    def connection_lost(self, error):
+        self.stop()
+        self.stop_watching()
+        super().connection_lost(error)
+
+    def is_busy(self):
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def is_owed(self):
+        """Whether a part of a request is here and the rest is not."""
+        return bool(self.conn.trailing_data[0]) or self.conn.their_state is h11.SEND_BODY
+
+    def wait(self):
+        self.stop()
+        self.timer = self.loop.call_later(self.seconds, self.give_up)
+
+    def stop(self):
+        if self.timer:
+            self.timer.cancel()
+        self.timer = None
+
+    def give_up(self):
+        self.timer = None
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.write(_TOO_SLOW)
+            self.transport.close()
+        # Who is only idle is closed by uvicorn, after KEPT; who has much to read is watched.
+        elif self.is_owed() or (self.transport.get_write_buffer_size() and not self.reading):
+            self.transport.abort()
+
+    def watch(self):
+        self.reading = self.loop.call_later(self.seconds, self.look, self.transport.get_write_buffer_size())
+
+    def stop_watching(self):
+        if self.reading:
+            self.reading.cancel()
+        self.reading = None
+
+    def look(self, before):
+        """Cuts off who takes nothing of an answer, and would hold the connection for ever."""
+        if before - self.transport.get_write_buffer_size() < SLOWEST * self.seconds:
+            # To close would wait until all is taken.
+            self.transport.abort()
+        else:
+            self.watch()
+
+
 def patient_for(seconds):
     """Makes the protocol of connections that may be silent or stuck for so long.
 
@@ -29,87 +112,7 @@ def patient_for(seconds):
     Returns:
         A class for `uvicorn.Config(http=...)`.
     """
-
-    class Patient(H11Protocol):
-        timer = reading = None
-
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            # Its lines have what follows `?`, whoever listens to its logger; `watching` writes ours.
-            self.access_log = False
-            self.wait()
-
-        def data_received(self, data):
-            begins = not self.is_owed()
-            super().data_received(data)
-            # A request whose head is here is watched by `guarding`, until it is answered.
-            if self.is_busy():
-                self.stop()
-            elif begins:
-                self.wait()
-
-        def on_response_complete(self):
-            super().on_response_complete()
-            if not self.is_busy():
-                self.wait()
-
-        def pause_writing(self):
-            super().pause_writing()
-            self.watch()
-
-        def resume_writing(self):
-            super().resume_writing()
-            self.stop_watching()
-            if not self.is_busy():
-                self.wait()
-
-        def connection_lost(self, error):
-            self.stop()
-            self.stop_watching()
-            super().connection_lost(error)
-
-        def is_busy(self):
-            return self.cycle is not None and not self.cycle.response_complete
-
-        def is_owed(self):
-            """Whether a part of a request is here and the rest is not."""
-            return bool(self.conn.trailing_data[0]) or self.conn.their_state is h11.SEND_BODY
-
-        def wait(self):
-            self.stop()
-            self.timer = self.loop.call_later(seconds, self.give_up)
-
-        def stop(self):
-            if self.timer:
-                self.timer.cancel()
-            self.timer = None
-
-        def give_up(self):
-            self.timer = None
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.write(_TOO_SLOW)
-                self.transport.close()
-            # Who is only idle is closed by uvicorn, after KEPT; who has much to read is watched.
-            elif self.is_owed() or (self.transport.get_write_buffer_size() and not self.reading):
-                self.transport.abort()
-
-        def watch(self):
-            self.reading = self.loop.call_later(seconds, self.look, self.transport.get_write_buffer_size())
-
-        def stop_watching(self):
-            if self.reading:
-                self.reading.cancel()
-            self.reading = None
-
-        def look(self, before):
-            """Cuts off who takes nothing of an answer, and would hold the connection for ever."""
-            if before - self.transport.get_write_buffer_size() < SLOWEST * seconds:
-                # To close would wait until all is taken.
-                self.transport.abort()
-            else:
-                self.watch()
-
-    return Patient
+    return type("Patient", (_Patient,), {"seconds": seconds})
 
 
 def bind(host, port):
