@@ -76,6 +76,7 @@ class FakeService:
         posts: Uploads that were begun.
         refusals: So many streams of events are refused.
         early: So many times a scan is asked for too early for its tiles.
+        broken: So many answers with the objects break in their middle.
         streams: Streams of events that are open.
     """
 
@@ -87,7 +88,7 @@ class FakeService:
             {"name": (renamed or {}).get(name, name), "living": LIVING[name], "colour": COLOURS[name]} for name in NAMES
         ]
         self.jobs, self.states, self.posts, self.changes = {}, {}, 0, 0
-        self.refusals = self.early = self.streams = 0
+        self.refusals = self.early = self.broken = self.streams = 0
 
     def add(self, scan, state="done", content=None, id=None):
         """Adds a job as if it had come before."""
@@ -389,7 +390,12 @@ def add_objects(app, fake):
     def objects(id: str):
         now = list(fake.states[id]["now"].values())
         classes = [{**each, "count": sum(o["taxon"] == each["name"] for o in now)} for each in fake.classes]
-        return {"revision": fake.jobs[id]["revision"], "classes": classes, "objects": now}
+        answer = {"revision": fake.jobs[id]["revision"], "classes": classes, "objects": now}
+        if fake.broken:
+            fake.broken -= 1
+            text = json.dumps(answer)
+            return StreamingResponse([text[: len(text) // 2]], headers={"Content-Length": str(len(text))})
+        return answer
 
     @app.get("/v1/jobs/{id}/objects/{name}.png")
     def picture(id: str, name: int):

@@ -547,6 +547,37 @@ def test_a_tile_that_was_not_answered_is_asked_for_again(browser, service):
         opened.wrong = [said for said in opened.wrong if "503" not in said and "failed to load" not in said]
 
 
+def test_picture_and_objects_whose_answers_were_lost_are_asked_for_until_the_scan_is_closed(browser, service):
+    id, opened, silent, asked = service.add("s"), Opened(browser, service), True, []
+
+    def while_silent(route):
+        asked.append(route.request.url.rsplit("/", 1)[1])
+        return route.abort() if silent else route.continue_()
+
+    for path in ("tiles", "objects"):
+        opened.page.route(f"**/v1/jobs/*/{path}", while_silent)
+    with opened:
+        page = opened.page
+        page.goto(f"{service.url}#/scan/{id}")
+        page.wait_for_selector(".notice.bad:has-text('the page goes on by itself')")
+        page.goto(f"{service.url}#/")
+        page.wait_for_selector(".drop")
+        page.wait_for_timeout(500)
+        before = len(asked)
+        page.wait_for_timeout(6000)
+        assert len(asked) == before
+
+        page.goto(f"{service.url}#/scan/{id}")
+        while not {"objects", "tiles"} <= set(asked[before:]):
+            page.wait_for_timeout(50)
+        # The next answer of the objects breaks in its middle.
+        silent, service.broken = False, 1
+        opened.scan(id)
+        assert service.broken == 0
+        assert page.locator(".tabs b").first.text_content().startswith(f"{len(service.first)} objects")
+        opened.wrong = [said for said in opened.wrong if "net::ERR_" not in said]
+
+
 def test_a_tab_that_nobody_sees_holds_no_connection_and_is_up_to_date_when_seen(browser, service):
     def see(page, hidden):
         page.evaluate(

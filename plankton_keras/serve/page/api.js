@@ -28,14 +28,12 @@ export async function refusal(status, text) {
   }
 }
 
-async function answer(method, path, options) {
-  try {
-    return await fetch(path, { method, ...options });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(0, SILENT);
-  }
+/** Throws what a broken connection is to the page; what the page itself gave up stays as it is. */
+function silent(error) {
+  throw error.name === "TypeError" ? new Refused(0, SILENT) : error;
 }
+
+const answer = (method, path, options) => fetch(path, { method, ...options }).catch(silent);
 
 /** Asks the service; an answer of 401 asks for the token and tries again. */
 export async function ask(method, path, options = {}) {
@@ -51,18 +49,19 @@ export async function json(method, path, body, signal) {
   const options = { signal };
   if (body !== undefined) Object.assign(options, { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
   const response = await ask(method, path, options);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : response.json().catch(silent);
 }
 
-/** Asks until the service answers; `fault` hears of each time that it does not. */
-export async function patiently(path, fault) {
+/** Asks until the service answers, or the signal says that nobody waits; `fault` hears of each time that it does not. */
+export async function patiently(path, fault, signal) {
   for (;;) {
     try {
-      return await json("GET", path);
+      return await json("GET", path, undefined, signal);
     } catch (error) {
       if (!passing(error)) throw error;
       fault(error);
       await new Promise((done) => setTimeout(done, RETRY));
+      signal?.throwIfAborted();
     }
   }
 }

@@ -1,6 +1,6 @@
 // What is known of an open scan: its objects, which are selected and shown, and corrections in their order.
 
-import { json, jobPath, listen } from "./api.js";
+import { json, jobPath, listen, patiently } from "./api.js";
 import { announce, diameter, many } from "./dom.js";
 import { fault } from "./notices.js";
 import { FINAL } from "./jobs.js";
@@ -23,6 +23,7 @@ export class OpenScan extends EventTarget {
     this.versions = new Map();
     // The order of the gallery before the last correction; null once something else is selected.
     this.kept = null;
+    this.over = new AbortController();
     this.turn = Promise.resolve();
     this.refused = 0;
     if (job.state === "done") this.load().catch(fault);
@@ -33,6 +34,7 @@ export class OpenScan extends EventTarget {
 
   close() {
     this.stop?.();
+    this.over.abort();
     this.closed = true;
   }
 
@@ -59,7 +61,7 @@ export class OpenScan extends EventTarget {
   }
 
   async load() {
-    const { revision, classes, objects } = await json("GET", jobPath(this.id, "objects"));
+    const { revision, classes, objects } = await patiently(jobPath(this.id, "objects"), fault, this.over.signal);
     this.revision = revision;
     this.classes = new Map(classes.map((each) => [each.name, each]));
     this.objects = new Map(objects.map((object) => [object.label, prepared(object)]));

@@ -1,6 +1,6 @@
 // The scan as deep-zoom tiles (OpenSeadragon) with outlines over it; selecting, and drawing the line of a split.
 
-import { json, jobPath } from "./api.js";
+import { jobPath, patiently } from "./api.js";
 import { button, diameterText, h, percent, score } from "./dom.js";
 import { FINAL } from "./jobs.js";
 import { Knife } from "./knife.js";
@@ -74,7 +74,7 @@ export class Viewer {
         await new Promise((done) => this.scan.addEventListener("job", done, { once: true, signal: this.stop.signal }));
         continue;
       }
-      const about = await json("GET", jobPath(this.scan.id, "tiles"), undefined, this.stop.signal).catch(early);
+      const about = await patiently(jobPath(this.scan.id, "tiles"), fault, this.stop.signal).catch(early);
       if (about.width) {
         this.show(about);
         return;
