@@ -13,6 +13,7 @@ import numpy as np
 
 from plankton_keras.errors import and_others
 from plankton_keras.findings import ERROR, WARNING, Finding, found_by
+from plankton_keras.images import open_image
 from plankton_keras.leaks import equal_files
 from plankton_keras.pairs import survey
 from plankton_keras.sample_tables import read_samples
@@ -98,7 +99,10 @@ def check_scans(folder, masks=None, progress=None, whole=True):
 
 
 def check_headers(pairs):
-    """Checks what can be told of scans and masks without reading their pixels.
+    """Checks what can be told of scans and masks by opening them, before the work on their pixels.
+
+    PNG, BMP, GIF and JPEG are decoded for it, since nothing less tells that they are whole; of netpbm and TIFF no pixel
+    is read.
 
     Args:
         pairs: List of `pairs.ScanPair`.
@@ -120,7 +124,8 @@ def check_pair(pair, known=None, whole=True):
     Returns:
         `(look, findings)`: `Looked`, None if the scan was or could not be read; and a list of `findings.Finding`.
     """
-    scan, bad_scan = found_by("files", open_scan, pair.scan)
+    # How gray levels of 16 bits become 8 is found in the pixels, or said by the user of a command.
+    scan, bad_scan = found_by("files", open_scan if whole else open_image, pair.scan)
     mask, bad_mask = found_by("files", open_mask, pair.mask) if pair.mask else (None, [])
     findings = bad_scan + bad_mask
     try:

@@ -1,6 +1,7 @@
 """What is scored: scans whose truth is known, opened one at a time, and labelled vignettes."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from plankton_keras.scans import ArrayScan, open_pair
 from plankton_keras.schema import MANIFEST
 from plankton_keras.vignettes import find_vignettes, load_vignettes, split_folders
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -39,12 +42,13 @@ class Truth:
     opened: Callable
 
 
-def truths_of_pairs(folder, split):
+def truths_of_pairs(folder, split, gray_range=None):
     """Finds scan/mask pairs to score.
 
     Args:
         folder: A folder of pairs; with sub-folders of splits only `split` is taken.
         split: Name of the split.
+        gray_range: As for `scans.open_scan`.
 
     Returns:
         A list of `Truth`.
@@ -63,7 +67,7 @@ def truths_of_pairs(folder, split):
     def opener(pair):
         @contextlib.contextmanager
         def opened(target):
-            scan, mask = open_pair(pair)
+            scan, mask = open_pair(pair, gray_range)
             with scan, mask:
                 table = lookup_table(target, mask.ids(), mask.path)
                 yield scan, lambda window: table[mask.read(window)]
@@ -73,12 +77,13 @@ def truths_of_pairs(folder, split):
     return [Truth(pair.stem, sha256(pair.scan), opener(pair)) for pair in pairs]
 
 
-def truths_of_records(folder, split):
+def truths_of_records(folder, split, gray_range=None):
     """Takes the scans of a records folder to score; they are put together from their patches.
 
     Args:
         folder: A records folder.
         split: Name of the split.
+        gray_range: What was asked for, which is told to have no effect.
 
     Returns:
         A list of `Truth`; its scans are in the classes of the records, and a target of other classes is refused when
@@ -88,6 +93,8 @@ def truths_of_records(folder, split):
         ArtefactError: If the records are damaged or have no such split.
     """
     manifest = read_manifest(folder)
+    if gray_range:
+        log.warning("%s holds records, of 8 bits: --gray-range is not applied", folder)
     scans = rebuild_scans(folder, manifest, split)
 
     def opener(source):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from plankton_keras.cli import options, output
-from plankton_keras.config import PredictConfig
+from plankton_keras.config import PredictConfig, parse_gray_range
 from plankton_keras.errors import and_others, counted
 
 BASELINES = {"threshold": "plain threshold", "all ground": "all ground", "all living": "all living"}
@@ -102,7 +102,7 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
     from plankton_keras.given_masks import mask_contestant
     from plankton_keras.truths import seen_scans
 
-    truths, target, is_sure = _find_truths(*data_and_split)
+    truths, target, is_sure = _find_truths(*data_and_split, parse_gray_range(config.gray_range))
     for predictor in predictors:
         if masks or (is_sure and predictor.target.by_life):
             _check_target(predictor, target, data_and_split[0])
@@ -197,8 +197,13 @@ def _evaluate_classifiers(classifiers, data, split, allowed):
     return result, lines
 
 
-def _find_truths(data, split):
+def _find_truths(data, split, gray_range):
     """Finds the scans to score.
+
+    Args:
+        data: A records folder, or a folder of pairs.
+        split: Name of the split.
+        gray_range: As for `scans.open_scan`.
 
     Returns:
         `(truths, target, is_sure)`: a list of `truths.Truth`, the `taxa.Target` of masks that come without a model, and
@@ -210,9 +215,10 @@ def _find_truths(data, split):
     from plankton_keras.truths import truths_of_pairs, truths_of_records
 
     if (Path(data) / MANIFEST).is_file():
-        return truths_of_records(data, split), Target.from_json(read_manifest(data).target), False
+        return truths_of_records(data, split, gray_range), Target.from_json(read_manifest(data).target), False
     table = find_taxa(data)
-    return truths_of_pairs(data, split), living_target(read_taxa(table) if table else None), bool(table)
+    target = living_target(read_taxa(table) if table else None)
+    return truths_of_pairs(data, split, gray_range), target, bool(table)
 
 
 def _check_target(predictor, target, data):

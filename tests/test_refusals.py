@@ -1,0 +1,67 @@
+"""What commands refuse, and what they say then."""
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import tiny_scan
+
+from plankton_keras.cli import main, output
+from plankton_keras.findings import ERROR
+from plankton_keras.pairs import find_pairs
+from plankton_keras.scan_checks import check_headers
+from plankton_keras.taxa import living_target
+from plankton_keras.tiles import Window
+from plankton_keras.truths import truths_of_pairs, truths_of_records
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+@pytest.fixture
+def deep_scans(tmp_path):
+    """A folder of one pair whose scan has 16 bits."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    scan, mask = tiny_scan(1)
+    cv2.imwrite(str(folder / "a_scan.png"), scan.astype(np.uint16) * 180 + 1000)
+    cv2.imwrite(str(folder / "a_mask.png"), mask)
+    return folder
+
+
+def test_headers_are_checked_without_the_gray_levels_of_16_bits(deep_scans, caplog):
+    assert check_headers(find_pairs(deep_scans)) == []
+    assert caplog.messages == []
+    (deep_scans / "a_mask.png").unlink()
+    cv2.imwrite(str(deep_scans / "a_mask.png"), np.zeros((5, 7), np.uint8))
+    (finding,) = check_headers(find_pairs(deep_scans))
+    assert (finding.group, finding.severity) == ("sizes", ERROR)
+
+
+@pytest.mark.parametrize(("gray_range", "level"), [((0, 50000), 212), ((1000, 41000), 255), (None, 222)])
+def test_scans_are_scored_in_the_gray_range_that_was_asked_for(deep_scans, gray_range, level):
+    (truth,) = truths_of_pairs(deep_scans, "val", gray_range)
+    with truth.opened(living_target()) as (scan, _):
+        assert np.median(scan.read(Window(0, 0, scan.height, scan.width))) == level
+
+
+def test_evaluate_takes_the_gray_range_and_says_that_one_alone(deep_scans, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "prepare", output.listen)
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), tiny_scan(1)[1] // 8 * 255)
+    words = ("evaluate", "--masks", tmp_path / "masks", deep_scans, "--out", tmp_path / "scored", "--gray-range")
+    said = run(*words, "2000:50000").stderr
+    assert [line for line in said.splitlines() if "gray levels" in line] == [
+        f"{deep_scans / 'a_scan.png'} has 16 bits: gray levels 2000 to 50000 become 0 to 255"
+    ]
+    assert "--gray-range is 'dark:light'." in run(*words, "dark:light", "--overwrite", code=2).stderr
+
+
+def test_records_have_their_gray_levels_and_say_so(tiny_records, caplog):
+    assert len(truths_of_records(tiny_records, "val")) == 1
+    assert caplog.messages == []
+    assert len(truths_of_records(tiny_records, "val", (0, 1000))) == 1
+    assert caplog.messages == [f"{tiny_records} holds records, of 8 bits: --gray-range is not applied"]
