@@ -266,7 +266,8 @@ def add_uploads(app, fake):
         name = base64.b64decode(about["filename"]).decode()
         id = fake.add(name.rsplit(".", 1)[0], "uploading", b"")
         (fake.folder / f"{id}.pgm").write_bytes(b"")
-        fake.change(id, bytes=int(request.headers["upload-length"]), received=0, seconds=None, objects=None)
+        dpi = float(base64.b64decode(about["dpi"])) if "dpi" in about else None
+        fake.change(id, bytes=int(request.headers["upload-length"]), received=0, seconds=None, objects=None, dpi=dpi)
         fake.posts += 1
         return Response(status_code=201, headers={"Location": f"/v1/uploads/{id}"})
 

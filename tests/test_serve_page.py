@@ -231,6 +231,41 @@ def test_a_broken_upload_goes_on_and_so_does_one_after_a_reload(browser, service
         opened.wrong = [said for said in opened.wrong if "503" not in said]
 
 
+def test_an_upload_of_another_resolution_is_not_gone_on_with(browser, service):
+    def cut_off(name, dpi=""):
+        """Drops a file, and reloads the page in the middle of it."""
+        known, service.hold = set(service.jobs), threading.Event()
+        page.fill("#dpi", dpi)
+        drop(page, service, name)
+        while not any(0 < job["received"] < job["bytes"] for id, job in service.jobs.items() if id not in known):
+            page.wait_for_timeout(50)
+        page.reload()
+        page.wait_for_selector("text=drop the same file again")
+        held, service.hold = service.hold, None
+        held.set()
+
+    def dropped(name, dpi=""):
+        """Drops a file; gives the resolutions of the jobs that are done then."""
+        number = page.locator(".state.done").count()
+        page.fill("#dpi", dpi)
+        drop(page, service, name)
+        page.wait_for_function("(number) => document.querySelectorAll('.state.done').length > number", arg=number)
+        return sorted(job["dpi"] or 0 for job in service.jobs.values() if job["state"] == "done")
+
+    opened = Opened(browser, service)
+    with opened:
+        page = opened.page
+        cut_off("a.pgm")
+        assert dropped("a.pgm", "2400") == [2400]
+        cut_off("b.pgm", "1200")
+        assert dropped("b.pgm", "600") == [600, 2400]
+        # The field is empty after a reload: what was said before still holds.
+        assert dropped("b.pgm") == [600, 1200, 2400]
+        assert dropped("a.pgm") == [0, 600, 1200, 2400]
+        assert service.posts == 4
+        assert page.evaluate("() => Object.keys(localStorage).filter((key) => key.startsWith('upload'))") == []
+
+
 def test_corrections_by_keys_and_mouse(browser, service):
     id = service.add("a")
     pellets = [largest(service, "faecal pellet", number) for number in (0, 1)]

@@ -6,13 +6,24 @@ const PART = 8 * 2 ** 20;
 const LONGEST_WAIT = 30;
 const VERSION = { "Tus-Resumable": "1.0.0" };
 
-const keyOf = (file) => `upload ${file.name} ${file.size} ${file.lastModified}`;
+// The id of a begun upload is kept under this. The resolution belongs to it: the service takes it only when the upload
+// begins, and one begun with another, or with none, would have other millimetres than were said now.
+const keyOf = ({ file, dpi }) => `upload ${file.name} ${file.size} ${file.lastModified}${dpi ? ` ${dpi} dpi` : ""}`;
+const DPI = /^ [\d.e+-]+ dpi$/;
+
+/** The key of what was begun of the same file before; where no resolution is said, with whichever. */
+function begun(upload) {
+  const key = keyOf(upload);
+  if (upload.dpi || localStorage.getItem(key)) return key;
+  return Object.keys(localStorage).find((each) => each.startsWith(key) && DPI.test(each.slice(key.length))) ?? key;
+}
+
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
 /** A file on its way; `changed` is called whenever `sent`, `state` or `error` change. */
 export class Upload {
   constructor(file, dpi, changed) {
-    Object.assign(this, { file, dpi, changed, id: null, sent: 0, state: "starting", error: null });
+    Object.assign(this, { file, dpi, changed, id: null, key: null, sent: 0, state: "starting", error: null });
     this.stop = new AbortController();
   }
 
@@ -25,7 +36,7 @@ export class Upload {
     try {
       await this.whole();
       this.become("done");
-      localStorage.removeItem(keyOf(this.file));
+      localStorage.removeItem(this.key);
     } catch (error) {
       if (this.stop.signal.aborted) return this.become("cancelled");
       this.error = error;
@@ -59,14 +70,16 @@ export class Upload {
 
   /** How much the service has; begins the upload where there is none. */
   async offset() {
-    this.id ??= localStorage.getItem(keyOf(this.file));
+    this.key ??= begun(this);
+    this.id ??= localStorage.getItem(this.key);
     if (this.id) {
       try {
         const response = await ask("HEAD", this.path, { headers: VERSION, signal: this.stop.signal });
         return Number(response.headers.get("Upload-Offset"));
       } catch (error) {
         if (error.status !== 404 && error.status !== 410) throw error;
-        localStorage.removeItem(keyOf(this.file));
+        localStorage.removeItem(this.key);
+        this.key = keyOf(this);
       }
     }
     const about = [`filename ${base64(this.file.name)}`];
@@ -74,7 +87,7 @@ export class Upload {
     const headers = { ...VERSION, "Upload-Length": String(this.file.size), "Upload-Metadata": about.join(",") };
     const response = await ask("POST", "v1/uploads", { headers, signal: this.stop.signal });
     this.id = new URL(response.headers.get("Location"), document.baseURI).pathname.split("/").pop();
-    localStorage.setItem(keyOf(this.file), this.id);
+    localStorage.setItem(this.key, this.id);
     return 0;
   }
 
@@ -129,7 +142,8 @@ export class Upload {
   /** Ends the upload and lets the service forget what it has. */
   async cancel() {
     this.stop.abort();
-    localStorage.removeItem(keyOf(this.file));
+    // One that waits in the queue has no key yet, and what was begun before stays.
+    if (this.key) localStorage.removeItem(this.key);
     if (this.id) await ask("DELETE", this.path, { headers: VERSION }).catch(() => {});
   }
 }
