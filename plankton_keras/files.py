@@ -19,7 +19,7 @@ from plankton_keras.errors import ArtefactError, InputError
 _FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 # The key under which a JSON file holds the digest of all that stands before it.
 SEAL = "sha256_of_the_above"
-# The folders that this process writes to: descriptors with a lock, by device and inode.
+# The folders that this process writes to: descriptors, with a lock where there are locks, by device and inode.
 _HELD = {}
 
 
@@ -326,13 +326,17 @@ def _hold(folder):
             "wait until it has ended, or choose another --out.",
         ) from None
     except OSError:
-        # A file system without locks: as it was before there were any.
-        os.close(descriptor)
-        return
+        pass  # A file system without locks: as it was before there were any.
     _HELD[key] = descriptor
 
 
 def release_folders():
-    """Gives back what `claim_folder` locked; the end of a command."""
+    """Gives back what `claim_folder` locked; the end of a command.
+
+    Returns:
+        Whether there was any.
+    """
+    held = bool(_HELD)
     while _HELD:
         os.close(_HELD.popitem()[1])
+    return held

@@ -1,5 +1,7 @@
 """What commands refuse, and what they say then."""
 
+import errno
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from click.testing import CliRunner
 from conftest import tiny_scan
 
 from plankton_keras.cli import main, output
+from plankton_keras.files import claim_folder, release_folders
 from plankton_keras.findings import ERROR
 from plankton_keras.pairs import find_pairs
 from plankton_keras.scan_checks import check_headers
@@ -65,3 +68,33 @@ def test_records_have_their_gray_levels_and_say_so(tiny_records, caplog):
     assert caplog.messages == []
     assert len(truths_of_records(tiny_records, "val", (0, 1000))) == 1
     assert caplog.messages == [f"{tiny_records} holds records, of 8 bits: --gray-range is not applied"]
+
+
+GOING_ON = [("make-tfrecords", ["--resume"]), ("train", ["--resume"]), ("predict", [])]
+
+
+@pytest.mark.parametrize(("command", "again"), [*GOING_ON, ("evaluate", ["--overwrite"]), ("measure", ["--overwrite"])])
+@pytest.mark.parametrize("claimed", [True, False])
+def test_after_an_interruption_nobody_is_told_to_delete_what_is_done(tmp_path, monkeypatch, command, again, claimed):
+    def interrupted(*_, **__):
+        if claimed:
+            claim_folder(tmp_path / "out", overwrite=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(output, "prepare", interrupted)
+    monkeypatch.setattr(output, "listen", interrupted)
+    words = [command, "a", "b"][: 2 if command in ("make-tfrecords", "train", "measure") else 3]
+    words += ["--out", str(tmp_path / "out")]
+    said = run(*words, "--overwrite", code=130).stderr.splitlines()[-1]
+    # Before the folder is taken, nothing is deleted.
+    assert said == "Fix: go on with: plankton " + " ".join([*words, *(again if claimed else ["--overwrite"])])
+
+
+def test_where_a_file_system_has_no_locks_a_folder_is_claimed_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    claim_folder(tmp_path / "out")
+    assert release_folders()
+    assert not release_folders()

@@ -18,6 +18,8 @@ from plankton_keras.noise import no_noise
 PLAIN_SECONDS = 30
 # How commands go on after an interruption; the others do by themselves.
 AGAIN = {"make-tfrecords": "--resume", "train": "--resume", "evaluate": "--overwrite", "measure": "--overwrite"}
+# Those of which something is done already, which --overwrite would delete.
+KEEPING = ("make-tfrecords", "train", "predict")
 
 
 class PlanktonGroup(click.Group):
@@ -26,6 +28,9 @@ class PlanktonGroup(click.Group):
     An error of the user ends with its three lines and its code; with `--json` the same is an object on stdout.
     PLANKTON_DEBUG=1 shows the traceback instead.
     """
+
+    # Whether the last command had taken its --out.
+    _begun = False
 
     def __init__(self, **kwargs):
         super().__init__(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, **kwargs)
@@ -41,8 +46,7 @@ class PlanktonGroup(click.Group):
         except click.UsageError as error:
             code = _fail(words, error.format_message(), "see the help.", _help_command(error), 2, error)
         except click.exceptions.Abort:
-            again = [flag for command, flag in AGAIN.items() if [command] == words[:1] and flag not in words]
-            command = shlex.join(["plankton", *words, *again])
+            command = shlex.join(["plankton", *_again(words, self._begun)])
             code = _fail(words, "Interrupted.", "the command to end.", f"go on with: {command}", 130)
         except Exception as error:
             known = in_words(error)
@@ -56,7 +60,21 @@ class PlanktonGroup(click.Group):
         try:
             return super().main(args=words, standalone_mode=False, **kwargs)
         finally:
-            release_folders()
+            self._begun = release_folders()
+
+
+def _again(words, begun):
+    """Gives the words that go on with an interrupted command.
+
+    Args:
+        words: What was given.
+        begun: Whether what stood in --out is deleted; before that, --overwrite is as right as it was.
+    """
+    if words and words[0] in KEEPING and "--overwrite" in words:
+        if not begun:
+            return words
+        words = [word for word in words if word != "--overwrite"]
+    return [*words, *(flag for command, flag in AGAIN.items() if [command] == words[:1] and flag not in words)]
 
 
 def _help_command(error):
