@@ -287,12 +287,17 @@ def claim_folder(out, overwrite=False, resume=None):
         The folder as a `pathlib.Path`; it exists.
 
     Raises:
-        ArtefactError: If it has content and neither was asked for, or if another process writes to it.
+        ArtefactError: If it has content and neither was asked for, it is a file or a link to nothing, or if another
+            process writes to it.
     """
     out = Path(out)
-    if out.is_file():
-        raise ArtefactError(f"{out} is a file.", "a folder, or a path that is free.", "choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        path = Path(error.filename)
+        what = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is a file"
+        fix = "choose another --out."
+        raise ArtefactError(f"{path} {what}.", "a folder, or a path that is free.", fix) from None
     _hold(out)
     found = [] if resume else list(out.iterdir())
     if found and not overwrite:

@@ -184,3 +184,20 @@ def test_a_file_in_the_place_of_the_folder_is_refused_and_kept(tmp_path, flags):
         f"{target} is a file.\nExpected: a folder, or a path that is free.\nFix: choose another --out."
     )
     assert target.read_text() == "kept"
+
+
+@pytest.mark.parametrize("out", ["link", "link/deeper/out"])
+def test_a_link_to_nothing_is_no_folder_to_write_to(tmp_path, out):
+    (tmp_path / "link").symlink_to("/mnt/not/there")
+    with pytest.raises(ArtefactError) as caught:
+        claim_folder(tmp_path / out)
+    assert str(caught.value) == (
+        f"{tmp_path / 'link'} is a link to /mnt/not/there, which is not there.\n"
+        "Expected: a folder, or a path that is free.\nFix: choose another --out."
+    )
+
+
+def test_a_folder_may_be_a_link_to_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert claim_folder(tmp_path / "link") == tmp_path / "link"

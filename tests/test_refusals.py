@@ -98,3 +98,11 @@ def test_where_a_file_system_has_no_locks_a_folder_is_claimed_all_the_same(tmp_p
     claim_folder(tmp_path / "out")
     assert release_folders()
     assert not release_folders()
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_evaluate_refuses_an_out_that_is_a_link_to_nothing_before_it_scores(tmp_path, deep_scans, monkeypatch, more):
+    monkeypatch.setattr(output, "prepare", None)
+    (tmp_path / "out").symlink_to("gone")
+    said = run("evaluate", "run", deep_scans, "--out", tmp_path / "out", *more, code=4).stderr
+    assert said.splitlines()[0] == f"{tmp_path / 'out'} is a link to gone, which is not there."

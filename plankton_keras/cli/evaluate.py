@@ -42,7 +42,7 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
     from plankton_keras.files import claim_folder
 
     # A folder that is in the way is said now, not after all scans are scored; it is made when there is a result.
-    if out.exists() and not flags.overwrite:
+    if (not flags.overwrite) if out.exists() else out.is_symlink():
         claim_folder(out)
     output.prepare(flags.quiet)
     from plankton_keras.inference import is_classifier, load_classifier, load_predictor
