@@ -34,8 +34,8 @@ class Folder:
         path = Path(entry["path"])
         return path if path.is_file() else self.path.parent / path.name
 
-    def rows(self, created):
-        """Makes the `store.Row` of a job that waits for each scan; `created` is as there."""
+    def rows(self, clock):
+        """Makes the `store.Row` of a job for each scan; `clock` gives the seconds since 1970, which are their order."""
         source = str(self.path.resolve())
         return [
             Row(
@@ -43,7 +43,7 @@ class Folder:
                 scan=entry["scan"],
                 state="waiting",
                 bytes=0,
-                created=created,
+                created=clock(),
                 model=Path(self.content["model"]).name,
                 model_sha256=self.content["model_sha256"],
                 source=source,

@@ -270,7 +270,7 @@ class Jobs:
             rows_of = self.store.all(*WAITING_STATES, "done")
             # Jobs of earlier services have the model alone.
             known = {(row.source, row.scan, row.made or row.model_sha256): row for row in rows_of}
-            for new in folder.rows(self.clock()):
+            for new in folder.rows(self.clock):
                 row = known.get((new.source, new.scan, new.made)) or known.get((new.source, new.scan, new.model_sha256))
                 if row is None:
                     row = new
