@@ -4,13 +4,17 @@ import csv
 import errno
 import io
 import json
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
+from fastapi.responses import FileResponse
 from serving import draw, encoded, service
 
 from plankton_keras.ecotaxa.labels import find_labelled
@@ -24,6 +28,7 @@ from plankton_keras.serve.corrections import taxon_of
 from plankton_keras.serve.cutting import merge, split
 from plankton_keras.serve.exporting import export, files_of
 from plankton_keras.serve.refusing import Refused
+from plankton_keras.serve.results import Results
 from plankton_keras.taxa import find_taxa, read_taxa, taxa_target
 from plankton_keras.tiles import Window
 
@@ -428,6 +433,91 @@ def test_no_other_export_takes_the_files_away_before_they_are_listed(served, mon
     monkeypatch.setattr(job_routes, "files_of", lambda task: held.append(locks[0].locked()) or files_of(task))
     assert served.client.post(f"/v1/jobs/{served.id}/export").status_code == 200
     assert held == [True]
+
+
+def names_of(served):
+    return {each["name"] for each in served.client.get(f"/v1/jobs/{served.id}/files").json()["files"]}
+
+
+def test_files_are_listed_and_whole_while_another_export_replaces_them(served):
+    exported(served)
+    faults, ended = [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            listed = served.client.get(f"/v1/jobs/{served.id}/files")
+            answer = served.client.get(f"/v1/jobs/{served.id}/files/rg_training.zip")
+            if listed.status_code != 200 or answer.status_code not in (200, 404):
+                faults.append((listed.status_code, answer.status_code))
+            if answer.status_code == 200 and not zipfile.is_zipfile(io.BytesIO(answer.content)):
+                faults.append("cut off")
+
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        for _ in range(5):
+            assert served.client.post(f"/v1/jobs/{served.id}/export").status_code == 200
+        ended.set()
+    assert [each.exception() for each in looks] == [None, None]
+    assert faults == []
+
+
+def test_a_file_that_vanishes_before_it_is_opened_is_not_found(served, monkeypatch):
+    exported(served)
+    gone = served.jobs.folder(served.id) / "exported" / "rg_training.zip"
+
+    def vanishing(task):
+        found = files_of(task)
+        found.get("rg_training.zip", gone).unlink(missing_ok=True)
+        return {"rg_training.zip": gone, **found}
+
+    monkeypatch.setattr(job_routes, "files_of", vanishing)
+    assert served.client.get(f"/v1/jobs/{served.id}/files/rg_training.zip").status_code == 404
+    assert "rg_training.zip" not in names_of(served)
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_is_sent_as_it_was(served, monkeypatch):
+    before = exported(served)["rg_training.zip"]
+    handle = FileResponse._handle_simple
+
+    async def meanwhile(*given):
+        path = files_of(served.jobs.task(served.jobs.get(served.id)))["rg_training.zip"]
+        path.unlink()
+        path.write_bytes(b"another")
+        await handle(*given)
+
+    monkeypatch.setattr(FileResponse, "_handle_simple", meanwhile)
+    answer = served.client.get(f"/v1/jobs/{served.id}/files/rg_training.zip")
+    assert answer.content == before
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="rg_training.zip"'
+    assert answer.headers["Content-Type"] == "application/zip"
+
+
+def test_a_part_of_a_file_can_be_asked_for(served):
+    whole = exported(served)["rg_training.zip"]
+    answer = served.client.get(f"/v1/jobs/{served.id}/files/rg_training.zip", headers={"Range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (206, whole[10:20])
+
+
+def test_an_export_that_was_killed_leaves_the_one_before(served, monkeypatch):
+    exported(served)
+    served.correct("delete", labels=[1])
+    replace = Path.replace
+
+    def killed(path, target):
+        if path.name == "exported.partial":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    result = Results(served.jobs).get(served.id)
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export(result)
+    monkeypatch.setattr(Path, "replace", replace)
+    assert {"ecotaxa_rg_corrected_0.zip", "rg_training.zip"} <= names_of(served)
+    exported(served)
+    assert "ecotaxa_rg_corrected_0.zip" not in names_of(served)
+    folder = served.jobs.folder(served.id)
+    assert sorted(path.name for path in folder.glob("exported*")) == ["exported"]
 
 
 @pytest.mark.slow

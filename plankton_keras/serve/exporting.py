@@ -16,7 +16,8 @@ from plankton_keras.serve.claims import read_claim
 from plankton_keras.serve.working import MEASURES
 from plankton_keras.tidy import guarded, write_csv
 
-EXPORTED = "exported"
+# The files of the last export, and those of the one before until they are in place.
+EXPORTED, BEFORE = "exported", "exported.before"
 # What each file is, by its end; the first that fits.
 WHAT = {
     "_training.zip": "scan and corrected mask, to unpack for plankton make-tfrecords",
@@ -47,11 +48,16 @@ def files_of(task):
     if task.source is None:
         predicted.insert(0, task.prediction / "prediction.json")
     found = {path.name: path for path in predicted if _is_own(path, task.prediction)}
-    for name in (MEASURES, EXPORTED):
-        folder = task.folder / name
-        paths = sorted(folder.iterdir()) if folder.is_dir() else []
-        found |= {path.name: path for path in paths if _is_own(path, folder) and not path.name.startswith(".")}
-    return found
+    found |= _files_in(task.folder / MEASURES)
+    return found | (_files_in(task.folder / EXPORTED) or _files_in(task.folder / BEFORE))
+
+
+def _files_in(folder):
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return {}
+    return {path.name: path for path in paths if _is_own(path, folder) and not path.name.startswith(".")}
 
 
 def _is_own(path, folder):
@@ -95,9 +101,17 @@ def export(result):
     if shapes:
         write_csv(out / f"{task.stem}_corrected_objects.csv", _rows(task.stem, shapes))
     _write_training(out / f"{task.stem}_training.zip", result, shapes)
-    shutil.rmtree(task.folder / EXPORTED, ignore_errors=True)
-    out.replace(task.folder / EXPORTED)
+    _put(out, task.folder / EXPORTED, task.folder / BEFORE)
     return sorted(path.name for path in (task.folder / EXPORTED).iterdir())
+
+
+def _put(new, place, before):
+    """Puts a folder in the place of another, whose files are there, under this or the other name, until they are."""
+    if place.is_dir():
+        shutil.rmtree(before, ignore_errors=True)
+        place.replace(before)
+    new.replace(place)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _packed(result, shape, ids):

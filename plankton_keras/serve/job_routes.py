@@ -1,6 +1,8 @@
 """The routes of jobs: what they are, how far they are, what they found, and what a person corrects."""
 
+import contextlib
 import gzip
+import os
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
@@ -107,11 +109,10 @@ def _of_files(router, jobs, results):
     def file(id: str, name: str):
         """A file of the list."""
         path = files_of(jobs.task(jobs.finished(id))).get(name)
-        if path is None:
-            raise Refused(404, "There is no such file.", f"a name of /v1/jobs/{id}/files.", "look there.")
-        # To be saved, never shown as a page of the service.
-        about = {"filename": name, "content_disposition_type": "attachment"}
-        return FileResponse(path, **about, stat_result=path.stat())
+        with contextlib.suppress(FileNotFoundError):
+            if path:
+                return _OpenFile(path.open("rb"), name)
+        raise Refused(404, "There is no such file.", f"a name of /v1/jobs/{id}/files.", "look there.")
 
     @router.post("/v1/jobs/{id}/export")
     def exported(id: str):
@@ -125,9 +126,25 @@ def _of_files(router, jobs, results):
 
 
 def _listed(found):
-    return {
-        "files": [{"name": name, "bytes": path.stat().st_size, "what": what_of(name)} for name, path in found.items()]
-    }
+    listed = []
+    for name, path in found.items():
+        # What another export took away meanwhile is left out.
+        with contextlib.suppress(FileNotFoundError):
+            listed.append({"name": name, "bytes": path.stat().st_size, "what": what_of(name)})
+    return {"files": listed}
+
+
+class _OpenFile(FileResponse):
+    """A file to be saved, never shown as a page of the service; another export may replace it while it is sent."""
+
+    def __init__(self, file, name):
+        about = {"filename": name, "content_disposition_type": "attachment"}
+        super().__init__(f"/dev/fd/{file.fileno()}", **about, stat_result=os.fstat(file.fileno()))
+        self._file = file
+
+    async def __call__(self, scope, receive, send):
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _of_objects(router, results):
