@@ -101,7 +101,7 @@ def _export(path):
     """Checks that the newest version has its files, of a format that can be read."""
     from plankton_keras.export import REEXPORT, newest_version, read_metadata
 
-    version = newest_version(path)
+    version = newest_version(path) or _newest_model(path)
     findings = found_by("export", read_metadata, version)[1]
     for name in ("saved_model.pb", "variables/variables.index"):
         path = version / name
@@ -109,6 +109,12 @@ def _export(path):
             words = f"{path} is missing or empty.", "a whole SavedModel.", f"export again: {REEXPORT}."
             findings.append(Finding("export", ERROR, *words))
     return findings
+
+
+def _newest_model(path):
+    """Finds the folder of the newest model of an export that has no metadata.json."""
+    folders = [file.parent for pattern in ("saved_model.pb", "*/saved_model.pb") for file in path.glob(pattern)]
+    return max(folders, key=lambda folder: (folder == path, folder.name.isdigit() and int(folder.name)))
 
 
 def _predictions(folder):

@@ -352,6 +352,29 @@ def test_exports_have_their_files_and_version(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("place", [".", "1"])
+def test_an_export_without_metadata_has_a_finding(tmp_path, place):
+    version = tmp_path / place
+    (version / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/variables.index"):
+        (version / name).write_bytes(b"1")
+    (finding,) = check_artefact(tmp_path)
+    assert (finding.group, finding.severity) == ("export", ERROR)
+    assert finding.what == f"{version / 'metadata.json'} does not exist."
+    assert "plankton export RUN" in finding.fix
+
+
+def test_of_an_export_without_any_metadata_the_newest_version_is_looked_at(tmp_path):
+    for name in ("2", "10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert [finding.what for finding in check_artefact(tmp_path)] == [
+        f"{tmp_path / '10' / 'metadata.json'} does not exist.",
+        f"{tmp_path / '10' / 'saved_model.pb'} is missing or empty.",
+        f"{tmp_path / '10' / 'variables' / 'variables.index'} is missing or empty.",
+    ]
+
+
 def test_what_plankton_did_not_write_is_none(tmp_path):
     assert kind_of(tmp_path) is None
 
