@@ -125,7 +125,7 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
     shape, bands = (scan.height, scan.width), bands_of(scan.height)
     classes, probability = scratch(*shape), scratch(*shape)
     evidence = judge.look(scan, bands) if judge else None
-    rows = rows_of(*shape, replace(config, tile=min(config.tile, JUDGED_TILE)) if judge else config)
+    rows = rows_of(*shape, judged(config) if judge else config)
     wanted = [[tile for tile in row if evidence is None or evidence.inside(tile.own)] for row in rows]
 
     def keep(tile, result):
@@ -138,6 +138,25 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
         num_classes = evidence.judged.shape[1]
         evidence.apply(judge.weights, classes, probability)
     return num_classes, classes, probability, bands, evidence
+
+
+def judged(config):
+    """Lowers the largest side of a window to what a judge leaves in doubt; a window owns a stride at least.
+
+    Args:
+        config: A `config.PredictConfig`.
+
+    Returns:
+        A `config.PredictConfig`; its tile is no larger than it was.
+
+    Example:
+
+    >>> from plankton_keras.config import PredictConfig
+    >>> [judged(PredictConfig(tile=512, context=context)).tile for context in (64, 128, 200, 250)]
+    [256, 320, 512, 512]
+    """
+    least = STRIDE * -(-(2 * config.context + STRIDE) // STRIDE)
+    return replace(config, tile=min(config.tile, max(JUDGED_TILE, least)))
 
 
 def rows_of(height, width, config):

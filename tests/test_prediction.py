@@ -9,10 +9,13 @@ import pytest
 import tifffile
 
 from plankton_keras.config import PredictConfig
+from plankton_keras.errors import SettingError
+from plankton_keras.fusion import Judge, Weights
 from plankton_keras.prediction import (
     OBJECT_COLUMNS,
     batches_of,
     draw_overlay,
+    judged,
     likeliest,
     object_rows,
     predict_scan,
@@ -320,3 +323,32 @@ def test_the_overlay_of_a_large_scan_takes_no_more_memory_than_that_of_a_small_o
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("tile", "context"), [(1536, 96), (1536, 127), (1536, 128), (1536, 200), (448, 200), (448, 223)]
+)
+def test_a_judge_leaves_a_window_something_to_own_whatever_the_context(tile, context):
+    pixels = np.full((600, 700), 220, np.uint8)
+    pixels[100:140, 100:160] = 60
+    shapes = []
+
+    def probabilities(batch):
+        shapes.append(batch.shape)
+        return np.tile(np.array([0.2, 0.8], np.float32), (*batch.shape, 1))
+
+    def classify(images, sides):
+        return np.tile(np.array([[0.5, 0.5]], np.float32), (len(images), 1))
+
+    judge = Judge(classify, Weights(1, 0, 0, 0, 0.95, 120, 96))
+    found = predict(pixels, config_of(tile, context), probabilities, judge=judge)
+    assert len(found.objects) == 1
+    assert all(height <= tile and width <= tile for _, height, width in shapes)
+    # A context that leaves a window of 256 pixels a stride or more is served by such windows.
+    assert context > 96 or all(height <= 256 for _, height, _ in shapes)
+
+
+@pytest.mark.parametrize("context", [128, 200])
+def test_a_judge_does_not_mend_a_tile_that_is_too_small_for_the_context(context):
+    with pytest.raises(SettingError, match=f"A tile of 256 pixels with a context of {context} owns nothing"):
+        rows_of(600, 700, judged(config_of(256, context)))
