@@ -122,6 +122,35 @@ def _seal(content):
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def reading(path):
+    """Words what keeps a block from reading a file; else it would pass for what keeps one from writing.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it cannot be read.
+
+    Example:
+
+    >>> with reading("scans"):
+    ...     raise OSError(errno.EIO, "Input/output error")
+    Traceback (most recent call last):
+    plankton_keras.errors.InputError: scans cannot be read: Input/output error.
+    Expected: a file that can be read.
+    Fix: check the disk, and the right to read it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror or error}.",
+            "a file that can be read.",
+            "check the disk, and the right to read it.",
+        ) from None
+
+
 def sha256(path):
     """Digests a file without reading it at once.
 
@@ -131,6 +160,9 @@ def sha256(path):
     Returns:
         64 hexadecimal digits.
 
+    Raises:
+        InputError: If it cannot be read.
+
     Example:
 
     >>> import tempfile
@@ -139,7 +171,7 @@ def sha256(path):
     >>> sha256(target)[:8]
     'e3b0c442'
     """
-    with open(path, "rb") as file:
+    with reading(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from plankton_keras.errors import InputError
-from plankton_keras.files import reserve
+from plankton_keras.files import reading, reserve
 from plankton_keras.image_claims import (
     COPY,
     PillowImage,
@@ -59,7 +59,8 @@ def open_image(path):
         An `Image`.
 
     Raises:
-        InputError: If it is missing, of no known format, cut off, or too large.
+        InputError: If it is missing, of no known format, cut off, or too large, or cannot be read.
+        OSError: If there is no room for its pixels.
 
     Example:
 
@@ -72,6 +73,13 @@ def open_image(path):
     ('netpbm', [[4, 5, 6]])
     """
     path = Path(path)
+    with reading(path):
+        image = _open(path)
+    image.spill()
+    return image
+
+
+def _open(path):
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {found}.", "an image file.", "check the path.")
@@ -128,6 +136,19 @@ class Image:
         # A copy, for a view of a memory map would write into what the next window reads.
         pixels = np.array(self._pixels[window.slices], dtype=self.dtype)
         return np.iinfo(self.dtype).max - pixels if self._inverted else pixels
+
+    def spill(self):
+        """Moves pixels that were decoded whole into a temporary file without a name; their memory is free again.
+
+        Raises:
+            OSError: If there is no room for them.
+        """
+        if type(self._pixels) is np.ndarray:
+            with tempfile.TemporaryFile() as file:
+                reserve(file, self._pixels.nbytes)
+                mapped = np.memmap(file, self._pixels.dtype, "w+", shape=self._pixels.shape)
+                mapped[:] = self._pixels
+            self._pixels = mapped
 
     def close(self):
         """Lets go of the file."""
@@ -248,11 +269,11 @@ def _open_gif(path):
         table[: len(palette)] = palette
         used = table[np.flatnonzero(np.bincount(indices.ravel(), minlength=256))]
         indices = table[:, 0][indices] if (used == used[:, :1]).all() else table[indices]
-    return Image(path, "gif", _spill(indices))
+    return Image(path, "gif", indices)
 
 
 def _decode(path):
-    """Decodes a file whole, into a temporary memory-mapped file; colours come as red green blue."""
+    """Decodes a file whole; colours come as red green blue."""
     try:
         pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -263,16 +284,7 @@ def _decode(path):
         raise InputError(f"{path} has pixels of {pixels.dtype}.", "8 or 16 bit.", "convert it.")
     if pixels.ndim == 3:
         cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB, dst=pixels)
-    return _spill(pixels)
-
-
-def _spill(pixels):
-    """Moves an array into a temporary file without a name; its memory is free again."""
-    with tempfile.TemporaryFile() as file:
-        reserve(file, pixels.nbytes)
-        mapped = np.memmap(file, pixels.dtype, "w+", shape=pixels.shape)
-        mapped[:] = pixels
-    return mapped
+    return pixels
 
 
 _OPENERS = {

@@ -86,16 +86,18 @@ def check_scans(folder, masks=None, progress=None, whole=True):
     table = find_taxa(folder)
     taxa, bad = found_by("taxa.csv", read_taxa, table) if table else (None, [])
     findings += bad
-    looks = []
+    looks, readable = [], []
     for done, pair in enumerate(pairs):
         look, found = check_pair(pair, None if taxa is None else {taxon.id for taxon in taxa}, whole)
         findings += found
         looks += [look] if look else []
+        # Of files that fail, no bytes can be compared.
+        readable += [] if any(each.group == "files" for each in found) else [pair]
         if progress:
             progress(done + 1, len(pairs), pair.stem)
     if whole and (samples := Path(folder) / SAMPLES).is_file():
         findings += _samples(samples, [pair.stem for pair in pairs])
-    return findings + between(looks) + _twins(pairs) + _disk(folder, looks)
+    return findings + between(looks) + _twins(readable) + _disk(folder, looks)
 
 
 def check_headers(pairs):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plankton_keras.errors import ArtefactError
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import claim_folder, read_json, scratch, sha256, whole_file, write_json
 
 
@@ -201,3 +201,14 @@ def test_a_folder_may_be_a_link_to_one(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     assert claim_folder(tmp_path / "link") == tmp_path / "link"
+
+
+def test_what_cannot_be_read_is_told_from_what_cannot_be_written(tmp_path):
+    # Reading it from its start is an input/output error.
+    (tmp_path / "bad").symlink_to("/proc/self/mem")
+    with pytest.raises(InputError) as caught:
+        sha256(tmp_path / "bad")
+    assert str(caught.value) == (
+        f"{tmp_path / 'bad'} cannot be read: Input/output error.\n"
+        "Expected: a file that can be read.\nFix: check the disk, and the right to read it."
+    )

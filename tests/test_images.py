@@ -287,3 +287,40 @@ def test_a_real_separation_mask_of_367_megapixels(shared):
         assert (image.width, image.height) == (24514, 14992)
         values = set(np.unique(image.read(Window(7000, 0, 512, 24514))))
     assert values <= {0, 255}
+
+
+def test_an_image_that_cannot_be_read_is_the_error_of_that_image(tmp_path):
+    (tmp_path / "a_scan.png").symlink_to("/proc/self/mem")
+    with pytest.raises(InputError) as caught:
+        open_image(tmp_path / "a_scan.png")
+    assert caught.value.what == f"{tmp_path / 'a_scan.png'} cannot be read: Input/output error."
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "png", "tif", "bmp", "gif", "jpg"])
+def test_images_that_may_not_be_read_or_fail_later_have_three_lines(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"a.{suffix}"
+    by_opencv(path, GRAY) if suffix != "gif" else by_pillow(path, GRAY)
+    opened = []
+
+    def failing(*words, **options):
+        opened.append(words)
+        if len(opened) > 1:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(*words, **options)
+
+    real = open
+    monkeypatch.setattr("builtins.open", failing)
+    with pytest.raises(InputError) as caught:
+        open_image(path)
+    assert caught.value.what.startswith(f"{path} ")
+    assert caught.value.exit_code == 3
+
+
+def test_a_disk_without_room_for_the_pixels_is_no_error_of_the_image(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "/tmp")
+
+    by_opencv(tmp_path / "a.png", GRAY)
+    monkeypatch.setattr("plankton_keras.images.reserve", full)
+    with pytest.raises(OSError, match="No space left"):
+        open_image(tmp_path / "a.png")

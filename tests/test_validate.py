@@ -193,6 +193,20 @@ def test_a_coloured_mask_is_named_once_and_hides_nothing_of_its_scan(tmp_path):
     assert found[0].what == f"{tmp_path / 'a_mask.png'} is a coloured mask."
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_scans_that_cannot_be_read_are_named_and_hide_nothing_of_others(tmp_path, whole):
+    save(tmp_path, "a", scan=np.zeros((5, 7), np.uint8))
+    for stem in ("b", "c"):
+        (tmp_path / f"{stem}_scan.png").symlink_to("/proc/self/mem")
+        shutil.copy(tmp_path / "a_mask.png", tmp_path / f"{stem}_mask.png")
+    said = [finding.what for finding in check_scans(tmp_path, whole=whole) if finding.group in ("files", "sizes")]
+    assert said == [
+        f"{tmp_path / 'a_scan.png'} has 7 x 5 pixels, but {tmp_path / 'a_mask.png'} has 300 x 200.",
+        f"{tmp_path / 'b_scan.png'} cannot be read: Input/output error.",
+        f"{tmp_path / 'c_scan.png'} cannot be read: Input/output error.",
+    ]
+
+
 def test_ids_that_taxa_csv_does_not_have_are_listed(tmp_path):
     save(tmp_path)
     (tmp_path / "taxa.csv").write_text("id,name,living\n0,ground,0\n1,detritus,0\n")
