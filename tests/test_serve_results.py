@@ -1,15 +1,20 @@
 """Results: outlines, vignettes, counts and files of a job; path tricks; folders on the server."""
 
 import contextlib
+import errno
 import gzip
+import io
 import json
 import math
+import os
 import shutil
 import sqlite3
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("fastapi")
 from click.testing import CliRunner
@@ -312,6 +317,36 @@ def test_a_prediction_folder_on_the_server_is_opened_and_never_written_to(predic
 
 def only_dark(images):
     return by_gray(np.where(images < 120, 220, images))
+
+
+def test_scans_of_any_compression_are_exported_as_they_are(tmp_path):
+    path = tmp_path / "scans" / "a_scan.tif"
+    path.parent.mkdir()
+    # One that the service takes from nobody, and `plankton predict` reads.
+    tifffile.imwrite(path, draw(), compression="jpeg")
+    predict_scans(tmp_path / "predictions" / "cruise", [path], predictor())
+    with service(tmp_path / "data", predictions=tmp_path / "predictions") as served:
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        (job,) = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert served.worker.work()
+        answer = served.client.post(f"/v1/jobs/{job['id']}/export")
+        assert answer.status_code == 200, answer.text
+        archive = served.client.get(f"/v1/jobs/{job['id']}/files/a_training.zip").content
+    with zipfile.ZipFile(io.BytesIO(archive)) as found:
+        assert found.read("a_scan.tif") == path.read_bytes()
+
+
+def test_folders_that_may_not_be_looked_into_are_left_out(predictions, monkeypatch):
+    (predictions / "lost+found").mkdir()
+    stat = os.stat
+
+    def refusing(path, *rest, **more):
+        if "lost+found/" in os.fspath(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return stat(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    assert [folder.name for folder in folders_of(predictions)] == ["cruise"]
 
 
 class TestPredictedAnew:

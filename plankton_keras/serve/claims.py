@@ -48,6 +48,28 @@ class Claim:
     bytes: int = 0
 
 
+def suffix_of(path):
+    """Tells the format of an image file by its first bytes.
+
+    Args:
+        path: The file; its suffix is not looked at.
+
+    Returns:
+        The suffix that it should have.
+
+    Raises:
+        InputError: If it is of no known format.
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    suffix = next((suffix for magic, suffix in SUFFIXES.items() if head.startswith(magic)), None)
+    if suffix is None:
+        raise InputError(
+            "The file is no image that is known.", "netpbm (P5, P6), PNG, TIFF, BMP, GIF or JPEG.", "send a scan."
+        )
+    return suffix
+
+
 def read_claim(path):
     """Reads what an image file says of itself.
 
@@ -68,13 +90,7 @@ def read_claim(path):
     >>> read_claim(path)
     Claim(suffix='.pgm', height=2, width=3, bytes=0)
     """
-    with open(path, "rb") as file:
-        head = file.read(8)
-    suffix = next((suffix for magic, suffix in SUFFIXES.items() if head.startswith(magic)), None)
-    if suffix is None:
-        raise InputError(
-            "The file is no image that is known.", "netpbm (P5, P6), PNG, TIFF, BMP, GIF or JPEG.", "send a scan."
-        )
+    suffix = suffix_of(path)
     if suffix in (".pgm", ".ppm"):
         # Mapped, not decoded, so that opening it costs nothing.
         with open_image(path) as image:

@@ -12,7 +12,7 @@ from plankton_keras.images import CLASS_PNG, pixel_mm
 from plankton_keras.measuring import MeasuredObject
 from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.prediction import write_picture
-from plankton_keras.serve.claims import read_claim
+from plankton_keras.serve.claims import suffix_of
 from plankton_keras.serve.working import MEASURES
 from plankton_keras.tidy import guarded, write_csv
 
@@ -144,7 +144,7 @@ def _write_training(path, result, shapes):
     rows = [(index, guarded(name), int(living[name])) for name, index in ids.items()]
     csv.writer(table, lineterminator="\n").writerows([("id", "name", "living"), *rows])
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        archive.write(result.task.scan, f"{stem}_scan{read_claim(result.task.scan).suffix}")
+        archive.write(result.task.scan, f"{stem}_scan{suffix_of(result.task.scan)}")
         with whole_file(path.with_name("mask.png")) as picture:
             write_picture(picture, mask, CLASS_PNG)
             archive.write(picture, f"{stem}_mask.png")

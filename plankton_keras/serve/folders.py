@@ -32,7 +32,7 @@ class Folder:
     def scan(self, entry):
         """Gives the path of the scan of an entry: as `plankton predict` was given it, or beside the folder."""
         path = Path(entry["path"])
-        return path if path.is_file() else self.path.parent / path.name
+        return path if _is_file(path) else self.path.parent / path.name
 
     def rows(self, clock):
         """Makes the `store.Row` of a job for each scan; `clock` gives the seconds since 1970, which are their order."""
@@ -71,7 +71,7 @@ def folders_of(root):
     """
     found = []
     for path in [Path(root), *sorted(Path(root).iterdir())] if root and Path(root).is_dir() else []:
-        if (path / NAME).is_file() and not path.is_symlink():
+        if _is_file(path / NAME) and not path.is_symlink():
             try:
                 content = read_predictions(path)
             except PlanktonError:
@@ -82,6 +82,14 @@ def folders_of(root):
             name = path.resolve().name
             found.append(Folder(hashlib.sha256(str(path).encode()).hexdigest()[:32], name, path, content))
     return found
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except PermissionError:
+        # Where one may not look, such as in lost+found.
+        return False
 
 
 def find_folder(root, id):
