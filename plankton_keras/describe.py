@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 from plankton_keras import export, schema
-from plankton_keras.errors import ArtefactError, InputError, counted
+from plankton_keras.errors import ArtefactError, counted
 from plankton_keras.files import read_json
 from plankton_keras.image_claims import first_line
 from plankton_keras.journal import read_journal
@@ -27,7 +27,7 @@ def describe(path):
         A dictionary that starts with `kind` and ends with the `next` command.
 
     Raises:
-        InputError: If a file is no image.
+        InputError: If a file is no image, or the names of scans do not go together.
         ArtefactError: If a folder is nothing that is known.
     """
     path = Path(path)
@@ -133,17 +133,20 @@ def _scan(path):
 
 
 def _scans(path):
-    from plankton_keras.pairs import find_pairs
+    from plankton_keras.pairs import survey
 
-    try:
-        pairs = find_pairs(path)
-    except InputError as error:
+    pairs, problems = survey(path) if path.exists() else ((), ())
+    # A folder whose first problem is this is none of scans, most likely.
+    unknown = bool(problems) and problems[0].what == f"{path} holds no scan."
+    if unknown or not path.exists():
         what = "is nothing that plankton knows" if path.exists() else "does not exist"
         raise ArtefactError(
             f"{path} {what}.",
             "a scan, a folder of scans, records, a run, an export, an evaluation, predictions or measures.",
             "check the path.",
-        ) from error
+        )
+    if problems:
+        raise problems[0]
     return {
         "kind": "scans",
         "path": str(path),

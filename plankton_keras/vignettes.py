@@ -13,6 +13,7 @@ import numpy as np
 
 from plankton_keras.errors import InputError
 from plankton_keras.image_claims import check_picture, first_line, read_picture
+from plankton_keras.pairs import is_named_scan
 from plankton_keras.patches import unit_hash
 from plankton_keras.schema import SPLITS
 from plankton_keras.taxa import find_taxa, read_taxa
@@ -56,8 +57,8 @@ def squared(pixels, size):
 def is_vignette_folder(folder):
     """Tells a folder of labelled vignettes from one of scans.
 
-    It has two folders of pictures or more, which are not all splits, none called `mask` or `masks`, and no picture
-    beside them.
+    It has two folders of pictures or more, which are not all splits, none called `mask` or `masks`, no picture beside
+    them, and none in them that is named as a scan.
 
     Args:
         folder: The folder.
@@ -65,8 +66,10 @@ def is_vignette_folder(folder):
     folder = Path(folder)
     if not folder.is_dir() or _pictures(folder):
         return False
-    names = {path.name for path in _class_folders(folder) if _pictures(path)}
-    return len(names) > 1 and not names & {"mask", "masks"} and not names <= set(SPLITS)
+    pictures = {path.name: _pictures(path) for path in _class_folders(folder) if _pictures(path)}
+    if any(is_named_scan(picture) for each in pictures.values() for picture in each):
+        return False
+    return len(pictures) > 1 and not pictures.keys() & {"mask", "masks"} and not pictures.keys() <= set(SPLITS)
 
 
 def find_vignettes(folder, val_fraction):

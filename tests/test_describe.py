@@ -5,6 +5,7 @@ import json
 import pytest
 
 from plankton_keras.describe import describe
+from plankton_keras.errors import ArtefactError, InputError
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,25 @@ def test_runs_that_did_not_end_say_how_to_go_on(tmp_path):
 def test_after_an_evaluation_comes_what_the_run_is_for(tmp_path, metrics, command):
     (tmp_path / "metrics.json").write_text(json.dumps({"model": "run", **metrics}))
     assert describe(tmp_path)["next"] == command
+
+
+def test_scans_whose_names_do_not_go_together_say_why(tmp_path):
+    (tmp_path / "a_mask.png").touch()
+    with pytest.raises(InputError, match=r"a_mask\.png has no scan"):
+        describe(tmp_path)
+    (tmp_path / "a_scan.png").touch()
+    (tmp_path / "a_scan.tif").touch()
+    with pytest.raises(InputError, match="have the same name"):
+        describe(tmp_path)
+    (tmp_path / "mix" / "test").mkdir(parents=True)
+    (tmp_path / "mix" / "a_scan.png").touch()
+    with pytest.raises(InputError, match="beside the folders of splits"):
+        describe(tmp_path / "mix")
+
+
+def test_what_holds_nothing_is_nothing_that_is_known(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ArtefactError, match="is nothing that plankton knows"):
+        describe(tmp_path)
+    with pytest.raises(ArtefactError, match="does not exist"):
+        describe(tmp_path / "gone")

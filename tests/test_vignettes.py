@@ -70,6 +70,13 @@ def test_a_folder_of_scans_is_no_vignette_folder(tmp_path):
     assert not is_vignette_folder(tmp_path / "a" / "1_scan.png")
 
 
+def test_scans_in_folders_of_splits_are_no_vignettes_whatever_lies_beside_them(tmp_path):
+    touch(tmp_path, "train/a_scan.png", "train/a_mask.png", "val/b_scan.png", "val/b_mask.png", "previews/x.jpg")
+    assert not is_vignette_folder(tmp_path)
+    touch(tmp_path, "classes/train/1.png", "classes/previews/x.jpg")
+    assert is_vignette_folder(tmp_path / "classes")
+
+
 def test_two_classes_are_a_vignette_folder_and_one_is_not(tmp_path):
     touch(tmp_path, "one/copepod/1.jpg", "two/copepod/1.jpg", "two/detritus/2.TIF", "two/taxa.csv", "two/.cache/x.txt")
     touch(tmp_path, "none/copepod/1.txt", "none/detritus/2.txt")
