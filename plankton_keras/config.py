@@ -17,6 +17,8 @@ STRIDE = 64
 # Probabilities computed at once, at most: 0.27 GB, of which a network holds a few copies.
 PROBABILITIES = 16 * 2048**2
 NAMES_OF_TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+# Words for where an encoder's weights come from, beside runs and files.
+STARTS = ("auto", "plankton", "imagenet", "none")
 ENCODERS = (
     *("mobilenet", "mobilenet_075", "mobilenetv2", "mobilenetv2_035", "resnet50"),
     *(f"efficientnet_b{index}" for index in range(5)),
@@ -27,7 +29,7 @@ SEGMENTATION_MODELS = ("unet", *(f"{name}_unet" for name in ENCODERS))
 MODELS = (*SEGMENTATION_MODELS, *ENCODERS)
 
 
-def setting(default, help, low=None, high=None, choices=None, multiple=None):
+def setting(default, help, low=None, high=None, choices=None, multiple=None, parse=None):
     """Declares a setting of a config.
 
     Args:
@@ -37,6 +39,7 @@ def setting(default, help, low=None, high=None, choices=None, multiple=None):
         high: Largest legal value, or None.
         choices: The legal words, or None.
         multiple: What the value must be a multiple of, or None.
+        parse: Function that refuses what it cannot read, or None.
 
     Returns:
         A dataclass field.
@@ -44,7 +47,7 @@ def setting(default, help, low=None, high=None, choices=None, multiple=None):
     # A setting that defaults to None is a number that may be left open.
     types = {int: (int,), float: (float, int), str: (str,), bool: (bool,), type(None): (float, int)}[type(default)]
     rules = {"help": help, "low": low, "high": high, "choices": choices, "multiple": multiple, "types": types}
-    return field(default=default, metadata=rules)
+    return field(default=default, metadata={**rules, "parse": parse})
 
 
 def _broken_rule(value, rules):
@@ -67,6 +70,69 @@ def _broken_rule(value, rules):
     return None
 
 
+def parse_gray_range(text):
+    """Reads LOW:HIGH.
+
+    Args:
+        text: Two whole numbers with a colon, or "".
+
+    Returns:
+        `(low, high)` with `low < high`, or None for "".
+
+    Raises:
+        SettingError: If it is anything else.
+
+    Example:
+
+    >>> parse_gray_range("599:50043")
+    (599, 50043)
+    """
+    if not text:
+        return None
+    low, _, high = text.partition(":")
+    if not (text.isascii() and low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
+        raise SettingError(
+            f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
+        )
+    return int(low), int(high)
+
+
+def parse_wanted(text):
+    """Reads what a threshold is wanted for.
+
+    Args:
+        text: `precision=SHARE` or `recall=SHARE`, or "".
+
+    Returns:
+        `(name, share)`, or None for "".
+
+    Raises:
+        SettingError: If it is neither, or the share is not between 0 and 1.
+
+    Example:
+
+    >>> parse_wanted("recall=0.95")
+    ('recall', 0.95)
+    """
+    if not text:
+        return None
+    name, _, share = text.partition("=")
+    try:
+        if name in ("precision", "recall") and 0 < float(share) < 1:
+            return name, float(share)
+    except ValueError:
+        pass
+    raise SettingError(
+        f"wanted is {text!r}.", "precision=SHARE or recall=SHARE, between 0 and 1.", "such as --wanted recall=0.95."
+    )
+
+
+def _check_name(text):
+    """Refuses a name that cannot stand in a URL."""
+    if not re.fullmatch(r"[\w-]+", text, re.ASCII):
+        raise SettingError(f"--name is {text!r}.", "letters, digits, - and _.", "choose another --name.")
+
+
 class Config:
     """What all configs do: check themselves, and go to JSON and back."""
 
@@ -83,6 +149,8 @@ class Config:
                 flag = "--" + item.name.replace("_", "-")
                 hint = did_you_mean(value, rules["choices"]) if rules["choices"] else ""
                 raise SettingError(f"{flag} is {value!r}.{hint}", wanted, f"choose another {flag}.")
+            if rules["parse"]:
+                rules["parse"](value)
 
     def to_json(self):
         """Gives the settings as a dictionary of plain values.
@@ -199,7 +267,9 @@ class RecordsConfig(Config):
         0, "Parts for cross-validation, as many as scans to leave out one at a time; one part becomes val.", low=0
     )
     fold: int = setting(0, "Which of the --folds becomes val, from 0.", low=0)
-    gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+    gray_range: str = setting(
+        "", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.", parse=parse_gray_range
+    )
     vignette_size: int = setting(96, "Side that vignettes are scaled to in pixels.", low=32, high=512, multiple=32)
     patches_per_shard: int = setting(256, "Patches in a shard, about.", low=1)
     seed: int = setting(0, "Decides the split and the empty patches kept.", low=0, high=2**31 - 1)
@@ -275,11 +345,15 @@ class PredictConfig(Config):
     threshold: float | None = setting(
         None, "Probability from which a pixel counts as found; without it the run's own.", low=0.0, high=1.0
     )
-    wanted: str = setting("", "precision=0.95 or recall=0.95: the threshold that has it on the validation scans.")
+    wanted: str = setting(
+        "", "precision=0.95 or recall=0.95: the threshold that has it on the validation scans.", parse=parse_wanted
+    )
     min_area: int = setting(60, "Objects of fewer pixels are dropped.", low=0)
     turns: bool = setting(False, "Test-time augmentation: average over the eight flips and turns, 8 times slower.")
     probabilities: bool = setting(False, "Also write STEM_probability.tif (uint8, 255 = 1).")
-    gray_range: str = setting("", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.")
+    gray_range: str = setting(
+        "", "LOW:HIGH of 16-bit scans; without it the ZooProcess rule finds them.", parse=parse_gray_range
+    )
 
     def for_classes(self, num_classes):
         """Lowers the largest side of a window where classes are many, since each pixel has a probability for each.
@@ -307,7 +381,7 @@ class ServeConfig(Config):
 
     host: str = setting("127.0.0.1", "Where to listen; another host than this machine needs a --token.")
     port: int = setting(8501, "Port; 0 is any that is free.", low=0, high=65535)
-    name: str = setting("plankton", "Name of the model in the URL.")
+    name: str = setting("plankton", "Name of the model in the URL.", parse=_check_name)
     batch_size: int = setting(16, "Patches computed at once, at most.", low=1, high=1024)
     wait_ms: float = setting(5.0, "Milliseconds that a patch waits for others that are on their way.", low=0, high=1000)
     max_requests: int = setting(128, "Requests for patches at once; further ones are answered 429.", low=1, high=10000)
@@ -318,78 +392,3 @@ class ServeConfig(Config):
     max_jobs: int = setting(20, "Scans that wait or are worked on; further ones are answered 429.", low=1)
     keep_hours: float = setting(72.0, "Hours that results are kept.", low=0.01)
     request_seconds: float = setting(30.0, "Seconds in which a request is to arrive.", low=1, high=3600)
-
-    def __post_init__(self):
-        """Checks each setting; the name stands in a URL.
-
-        Raises:
-            SettingError: If one is out of range.
-
-        Example:
-
-        >>> ServeConfig(name="a/b")
-        Traceback (most recent call last):
-        plankton_keras.errors.SettingError: --name is 'a/b'.
-        Expected: letters, digits, - and _.
-        Fix: choose another --name.
-        """
-        super().__post_init__()
-        if not re.fullmatch(r"[\w-]+", self.name, re.ASCII):
-            raise SettingError(f"--name is {self.name!r}.", "letters, digits, - and _.", "choose another --name.")
-
-
-def parse_gray_range(text):
-    """Reads LOW:HIGH.
-
-    Args:
-        text: Two whole numbers with a colon, or "".
-
-    Returns:
-        `(low, high)` with `low < high`, or None for "".
-
-    Raises:
-        SettingError: If it is anything else.
-
-    Example:
-
-    >>> parse_gray_range("599:50043")
-    (599, 50043)
-    """
-    if not text:
-        return None
-    low, _, high = text.partition(":")
-    if not (text.isascii() and low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
-        raise SettingError(
-            f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
-        )
-    return int(low), int(high)
-
-
-def parse_wanted(text):
-    """Reads what a threshold is wanted for.
-
-    Args:
-        text: `precision=SHARE` or `recall=SHARE`, or "".
-
-    Returns:
-        `(name, share)`, or None for "".
-
-    Raises:
-        SettingError: If it is neither, or the share is not between 0 and 1.
-
-    Example:
-
-    >>> parse_wanted("recall=0.95")
-    ('recall', 0.95)
-    """
-    if not text:
-        return None
-    name, _, share = text.partition("=")
-    try:
-        if name in ("precision", "recall") and 0 < float(share) < 1:
-            return name, float(share)
-    except ValueError:
-        pass
-    raise SettingError(
-        f"wanted is {text!r}.", "precision=SHARE or recall=SHARE, between 0 and 1.", "such as --wanted recall=0.95."
-    )

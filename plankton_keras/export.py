@@ -122,7 +122,7 @@ def next_version(out, overwrite):
 
     Args:
         out: Folder of numbered versions, there or not.
-        overwrite: Whether to replace the newest.
+        overwrite: Whether to replace the newest, if it is a version: a folder may be called by a year, too.
 
     Returns:
         The number, from 1.
@@ -133,7 +133,7 @@ def next_version(out, overwrite):
     1
     """
     newest = max(numbers(out), default=0)
-    return max(1, newest if overwrite else newest + 1)
+    return newest if overwrite and (Path(out) / str(newest) / METADATA).is_file() else newest + 1
 
 
 def numbers(folder):

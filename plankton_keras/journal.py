@@ -4,10 +4,13 @@ import reprlib
 from pathlib import Path
 
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import read_json, write_json
+from plankton_keras.files import claim_folder, read_json, sha256, write_json
 from plankton_keras.runs import versions
+from plankton_keras.scans import stem_of
 
 NAME = "prediction.json"
+# The uploads to a service that were begun, before the first prediction is there.
+JOBS = "jobs.json"
 # What it says of the scans; the rest says what made them.
 OF_SCANS = ("status", "scans", "failed")
 # What it holds, and of each scan.
@@ -63,6 +66,31 @@ def _problem(content, kinds, needed):
         if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
             return f"{name} is {reprlib.repr(value)}"
     return None
+
+
+def claim_predictions(out, overwrite):
+    """Makes the folder that predictions go to, or goes on with one; as `files.claim_folder`.
+
+    Args:
+        out: The folder.
+        overwrite: Whether what stands there is deleted.
+
+    Returns:
+        The folder as a `pathlib.Path`.
+
+    Raises:
+        ArtefactError: If it holds other things than predictions, such as masks drawn by hand, which would be replaced;
+            or as `files.claim_folder`.
+    """
+    folder = claim_folder(out, overwrite, resume=not overwrite)
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if found and not found & {NAME, JOBS}:
+        raise ArtefactError(
+            f"{folder} holds other things than predictions.",
+            f"a new folder, or one with {NAME}.",
+            "choose another --out.",
+        )
+    return folder
 
 
 class Journal:
@@ -127,6 +155,32 @@ class Journal:
                 "choose another --out, or --overwrite.",
             )
         self._head = {**head, "versions": versions}
+        # What is written into the folder from now on are predictions, even if none is ever whole.
+        if not self.path.is_file():
+            self.write("running")
+
+    def recognise(self, paths):
+        """Finds scans that are done again under another path, such as an absolute one.
+
+        Args:
+            paths: Paths of scans to predict.
+
+        Raises:
+            ArtefactError: If another scan of the same name is done: their files would be mixed.
+        """
+        known = {entry.get("scan"): entry for entry in self.scans.values()}
+        for path in paths:
+            entry = known.get(stem_of(path))
+            if entry is None or entry["path"] == str(path):
+                continue
+            if entry.get("sha256") != sha256(path):
+                raise ArtefactError(
+                    f"{self.path.parent} holds the predictions of {entry['path']}, another scan than {path}.",
+                    "a name of its own for each scan.",
+                    "choose another --out, or rename one.",
+                )
+            del self.scans[entry["path"]]
+            self.scans[str(path)] = {**entry, "path": str(path)}
 
     def digest(self, path):
         """Gives the digest of the scan whose files stand in the folder, or None if they are missing."""

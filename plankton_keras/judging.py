@@ -10,13 +10,14 @@ import keras
 import numpy as np
 
 from plankton_keras import schema
-from plankton_keras.config import PredictConfig
+from plankton_keras.config import STARTS, PredictConfig
 from plankton_keras.curves import histogram_of, threshold_curves
 from plankton_keras.data.records import rebuild_scans
 from plankton_keras.data.vignette_records import read_vignettes
 from plankton_keras.files import whole_file, write_json
 from plankton_keras.fusion import Judge, Weights, log_odds, mirrored
 from plankton_keras.models import classifier, tempered
+from plankton_keras.models.encoders import build_encoder
 from plankton_keras.models.stored import load_model
 from plankton_keras.prediction import predict_maps
 from plankton_keras.scans import ArrayScan
@@ -53,7 +54,8 @@ def complete(run, records, manifest, config):
     model = load_model(run.model)
     judge_model = None
     if not config.pixels_only and manifest.count("train", schema.VIGNETTES):
-        judge_model = fit_classifier(read_vignettes(records, manifest, "train"), len(manifest.classes), config.weights)
+        vignettes = read_vignettes(records, manifest, "train")
+        judge_model = fit_classifier(vignettes, len(manifest.classes), judge_start(config))
     judge = judge_model and Judge(classify_with(judge_model), Weights.alone(manifest.settings["vignette_size"]))
 
     def maps_at(temperature):
@@ -89,6 +91,38 @@ def complete(run, records, manifest, config):
     seen_there = {"curves": threshold_curves(sum(histograms)), "confidences": list(map(confidence, histograms))}
     write_json(run.thresholds, {**found, "chosen_by": "F1 on the validation scans", **seen_there}, sealed=True)
     return found
+
+
+def judge_start(config):
+    """Gives where the weights of the judge's encoder come from.
+
+    Args:
+        config: A `config.TrainConfig`.
+
+    Returns:
+        Its `weights`; `auto` where these are a file or a run for a network with another encoder.
+
+    Example:
+
+    >>> from plankton_keras.config import TrainConfig
+    >>> judge_start(TrainConfig(model="resnet50_unet", weights="resnet50.h5")), judge_start(TrainConfig(weights="a.h5"))
+    ('auto', 'a.h5')
+    """
+    fits = config.weights in STARTS or config.model in ("unet", f"{ENCODER}_unet")
+    return config.weights if fits else "auto"
+
+
+def check_start(config):
+    """Checks the weights that the judge's encoder would start from, before hours of training.
+
+    Args:
+        config: A `config.TrainConfig`.
+
+    Raises:
+        SettingError: If they are a file or a run, and not there or of another network.
+    """
+    if not config.pixels_only and judge_start(config) not in STARTS:
+        build_encoder(ENCODER, judge_start(config))
 
 
 def _enough(scans):

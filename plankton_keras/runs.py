@@ -51,6 +51,11 @@ class Run:
         return self.folder / "provenance.json"
 
     @property
+    def begun(self):
+        """The records that the training began with, as JSON."""
+        return self.folder / "records.json"
+
+    @property
     def model(self):
         """The best model on validation."""
         return self.folder / "model.keras"
@@ -130,6 +135,11 @@ class Run:
         # The first runs say no version; they are 1.0 as well.
         check_version(found.get("format_version", FORMAT_VERSION), self.provenance, "plankton train RECORDS --out RUN")
         return found
+
+    def records(self):
+        """Gives the digest of the manifest of the records that the run is of; None of runs that noted none."""
+        path = self.provenance if self.provenance.is_file() else self.begun
+        return read_json(path, RETRAIN).get("manifest_sha256") if path.is_file() else None
 
     def read_thresholds(self):
         """Reads the thresholds: `foreground` and, where the run has a judge, `objects`, the weights of its word."""

@@ -323,6 +323,39 @@ def test_a_run_is_not_scored_where_its_ids_mean_something_else(chain, tiny_scans
     assert not (tmp_path / "e").exists()
 
 
+def test_a_training_does_not_go_on_with_other_records(chain, tiny_records, tmp_path):
+    folder, _ = chain
+    run_of = tmp_path / "run"
+    shutil.copytree(folder / "run", run_of)
+    words = ("train", "--out", run_of, "--config", folder / "run" / "config.json", "--resume", "--quiet")
+    for name in ("provenance.json", "metrics.json"):  # Of a run that has ended, then of one that was interrupted.
+        refused = run(*words, tiny_records, code=4).stderr
+        assert refused == (
+            f"{run_of} was begun with other records than {tiny_records}.\n"
+            "Expected: the records of its training, as they were.\n"
+            "Fix: give these, or choose another --out.\n"
+        )
+        (run_of / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("command", "kept", "words"),
+    [
+        ("make-tfrecords {scans}", "records", "--gray-range dark:light"),
+        ("train {folder}/records", "run", "--frozen-epochs 1"),
+        ("train {folder}/records", "run", "--weights no/such/file.h5"),
+        ("predict {folder}/run {scans}/test", "predictions", "--wanted precison=0.9"),
+        ("predict {folder}/export {scans}/test", "predictions", "--wanted precision=0.99999"),
+    ],
+)
+def test_what_stands_there_is_not_deleted_for_options_that_are_wrong(chain, tiny_scans, command, kept, words):
+    folder, _ = chain
+    before = {path: path.stat().st_mtime_ns for path in (folder / kept).rglob("*")}
+    called = command.format(folder=folder, scans=tiny_scans).split()
+    run(*called, "--out", folder / kept, "--overwrite", *words.split(), code=2)
+    assert {path: path.stat().st_mtime_ns for path in (folder / kept).rglob("*")} == before
+
+
 def test_options_of_scans_are_refused_for_a_run_of_vignettes(tmp_path, monkeypatch):
     monkeypatch.setattr("plankton_keras.inference.is_classifier", lambda path: True)
     for name in ("inference.load_classifier", "describe.describe"):

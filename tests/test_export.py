@@ -155,6 +155,19 @@ def test_versions_count_up_and_overwrite_replaces_the_newest(run, exported, tmp_
     assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
 
 
+def test_a_folder_called_by_a_year_is_no_version_to_replace(tmp_path):
+    (tmp_path / "2009").mkdir()
+    assert next_version(tmp_path, overwrite=True) == next_version(tmp_path, overwrite=False) == 2010
+    (tmp_path / "2009" / "metadata.json").touch()
+    assert next_version(tmp_path, overwrite=True) == 2009
+
+
+def test_an_export_needs_a_folder_that_nobody_else_writes(run, tmp_path):
+    (tmp_path / "file").touch()
+    said = CliRunner().invoke(main, ["export", str(run.folder), "--out", str(tmp_path / "file"), "--quiet"])
+    assert (said.exit_code, said.stderr.splitlines()[0]) == (4, f"{tmp_path / 'file'} is a file.")
+
+
 def test_an_export_that_computes_something_else_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "_difference", lambda *_: 0.02)
     with pytest.raises(ArtefactError, match=r"The export differs from the model by 0\.02\."):

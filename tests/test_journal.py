@@ -7,7 +7,8 @@ import pytest
 
 from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError
-from plankton_keras.journal import Journal
+from plankton_keras.files import sha256
+from plankton_keras.journal import Journal, claim_predictions
 from plankton_keras.predictors import Predictor
 from plankton_keras.taxa import Target, living_target
 
@@ -57,4 +58,50 @@ def test_another_model_or_other_settings_are_refused(tmp_path, other):
     assert str(caught.value) == (
         f"{tmp_path} holds predictions of another model or with other settings.\n"
         "Expected: those of runs/unet.\nFix: choose another --out, or --overwrite."
+    )
+
+
+@pytest.mark.parametrize("name", ["prediction.json", "jobs.json", ".DS_Store"])
+def test_predictions_that_were_begun_are_gone_on_with(tmp_path, name):
+    (tmp_path / name).touch()
+    assert claim_predictions(tmp_path, overwrite=False) == tmp_path
+    assert (tmp_path / name).exists()
+
+
+def test_masks_drawn_by_hand_are_not_written_over(tmp_path):
+    (tmp_path / "a_mask.png").write_bytes(b"hours of work")
+    with pytest.raises(ArtefactError) as caught:
+        claim_predictions(tmp_path, overwrite=False)
+    assert str(caught.value) == (
+        f"{tmp_path} holds other things than predictions.\n"
+        "Expected: a new folder, or one with prediction.json.\nFix: choose another --out."
+    )
+    assert (tmp_path / "a_mask.png").read_bytes() == b"hours of work"
+    assert list(claim_predictions(tmp_path, overwrite=True).iterdir()) == []
+
+
+def test_a_folder_is_of_predictions_before_the_first_is_whole(tmp_path):
+    Journal.of(tmp_path, predictor(), PredictConfig())
+    (tmp_path / "a_mask.png").touch()
+    assert claim_predictions(tmp_path, overwrite=False) == tmp_path
+
+
+def test_a_scan_is_known_by_its_bytes_under_another_path(tmp_path):
+    scan = tmp_path / "a_scan.png"
+    scan.write_bytes(b"scan")
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    journal.add("scans/a_scan.png", {**ENTRY, "sha256": sha256(scan)})
+    journal.recognise([scan])
+    assert list(journal.scans) == [str(scan)]
+    assert journal.scans[str(scan)]["path"] == str(scan)
+    scan.write_bytes(b"another scan")
+    journal.recognise([scan])  # The same path: it is predicted again.
+    other = tmp_path / "b" / "a_scan.png"
+    other.parent.mkdir()
+    other.write_bytes(b"of the same name")
+    with pytest.raises(ArtefactError) as caught:
+        journal.recognise([other])
+    assert str(caught.value) == (
+        f"{tmp_path} holds the predictions of {scan}, another scan than {other}.\n"
+        "Expected: a name of its own for each scan.\nFix: choose another --out, or rename one."
     )

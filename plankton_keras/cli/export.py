@@ -26,6 +26,7 @@ def export(run, out, encoder, flags):
     """
     output.prepare(flags.quiet)
     from plankton_keras.export import export_encoder, export_run
+    from plankton_keras.files import claim_folder
     from plankton_keras.runs import Run
 
     if encoder:
@@ -33,7 +34,7 @@ def export(run, out, encoder, flags):
         lines = [f"{out}: the encoder of {result['model']}, {result['megabytes']} MB, sha256 {result['sha256']}"]
         output.finish(result, [*lines, f"Next: plankton train RECORDS --out runs/NAME --weights {out}"], flags.json)
         return
-    result = export_run(Run(Path(run)), out, flags.overwrite)
+    result = export_run(Run(Path(run)), claim_folder(out, resume=True), flags.overwrite)
     metadata = result.pop("metadata")
     lines = [
         f"{Path(out) / str(result['version'])}: {metadata['model']}, classes {', '.join(metadata['classes'])}",

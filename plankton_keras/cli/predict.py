@@ -36,9 +36,8 @@ def predict(paths, out, server, flags, **settings):
     config = options.build_config(PredictConfig, settings, settings["config_file"])
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew, deal
-    from plankton_keras.files import claim_folder
     from plankton_keras.inference import is_model
-    from plankton_keras.journal import Journal
+    from plankton_keras.journal import Journal, claim_predictions
     from plankton_keras.pairs import ScanPair, find_scans, stem_of
     from plankton_keras.predicting import Job, load, predict_file
     from plankton_keras.scan_checks import check_headers
@@ -51,6 +50,8 @@ def predict(paths, out, server, flags, **settings):
     crew = Crew(flags.workers, flags.scheduler)
     predictor = load(tuple(models), config.turns)
     config = config.for_classes(len(predictor.classes))
+    # A threshold that cannot be had is said before anything is deleted.
+    predictor.threshold_for(config)
     paths = find_scans(scans)
     if flags.dry_run:
         _say_cost(predictor, paths, config, flags.json)
@@ -60,7 +61,8 @@ def predict(paths, out, server, flags, **settings):
     for finding in check_headers([ScanPair(stem_of(path), path, None, None) for path in paths]):
         output.say(f"A scan will be left out: {finding.what}", flags.quiet)
     # Predict goes on by itself: the journal in the folder says what is done.
-    journal = Journal.of(claim_folder(out, flags.overwrite, resume=not flags.overwrite), predictor, config)
+    journal = Journal.of(claim_predictions(out, flags.overwrite), predictor, config)
+    journal.recognise(paths)
     jobs = [Job(crew.reach(path), journal.digest(path)) for path in paths]
     work = functools.partial(
         predict_file,
@@ -121,7 +123,7 @@ def _predict_there(url, paths, out, flags, settings):
         )
     output.need("httpx", "serve")
     output.listen(flags.quiet)
-    from plankton_keras.files import claim_folder
+    from plankton_keras.journal import claim_predictions
     from plankton_keras.pairs import find_scans
     from plankton_keras.serve.client import Client
     from plankton_keras.serve.fetching import Fetcher
@@ -129,7 +131,7 @@ def _predict_there(url, paths, out, flags, settings):
     scans, failed = find_scans(paths), []
     with Client(url, settings["token"]) as client:
         client.service()
-        fetcher = Fetcher(client, claim_folder(out, flags.overwrite, resume=not flags.overwrite))
+        fetcher = Fetcher(client, claim_predictions(out, flags.overwrite))
         progress = output.Progress("predict", flags.quiet, unit=("scans", 1))
         for path, error in fetcher.predict(scans, settings["dpi"], progress):
             if error:

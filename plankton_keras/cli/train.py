@@ -54,9 +54,8 @@ def train(records, out, preset, config_file, flags, **settings):
         config = options.build_config(TrainConfig, settings, config_file, VIGNETTE_PRESETS[preset])
     kind = _kind_for(config.model, manifest.kind, settings)
     steps = config.steps_per_epoch or -(-manifest.count("train", kind) // config.batch_size)
-    config = replace(config, steps_per_epoch=steps)
-    if kind == schema.PATCHES:
-        config = replace(config, window=min(config.window, manifest.patch_size))
+    window = min(config.window, manifest.patch_size) if kind == schema.PATCHES else config.window
+    config = replace(config, steps_per_epoch=steps, window=window)
     precision = devices.prepare(config.precision, config.seed)
     team = devices.team()
     share = team.share(config.batch_size)
@@ -66,10 +65,11 @@ def train(records, out, preset, config_file, flags, **settings):
         return
     with devices.scope():
         model = build_model(config, len(manifest.classes))
-        run = Run(claim_folder(out, flags.overwrite, flags.resume))
-        _keep_settings(run, config)
-        training.check_same_epoch(training.History(run), team.processes)
         training.compile_model(model, config, _class_weights(config, manifest))
+        _check_start(config, records, manifest, kind)
+        run = Run(claim_folder(out, flags.overwrite, flags.resume))
+        _keep_settings(run, config, records)
+        training.check_same_epoch(training.History(run), team.processes)
         datasets, board = _datasets(records, manifest, config, run, team)
         output.say(
             f"{config.model}, {model.count_params() / 1e6:.2f} M parameters, {precision}; "
@@ -96,6 +96,18 @@ def train(records, out, preset, config_file, flags, **settings):
         f"Next: plankton evaluate {out} {'SCANS' if kind == schema.PATCHES else records} --out evaluations/NAME",
     ]
     output.finish({"out": str(out), **result}, lines, flags.json)
+
+
+def _check_start(config, records, manifest, kind):
+    """Refuses weights or records that would end a training, before an earlier run is deleted."""
+    from plankton_keras import schema
+    from plankton_keras.data.records import check_shards
+    from plankton_keras.judging import check_start
+
+    if kind == schema.PATCHES:
+        check_start(config)
+    for split in ("train", "val"):
+        check_shards(records, manifest, split, kind)
 
 
 def _say_fitted(scores):
@@ -125,16 +137,25 @@ def _kind_for(model, found, given):
     return schema.VIGNETTES if model in ENCODERS else schema.PATCHES
 
 
-def _keep_settings(run, config):
-    """Saves the settings of a new run; refuses to go on with others."""
+def _keep_settings(run, config, records):
+    """Saves the settings of a new run, and what records it is of; refuses to go on with others."""
+    from plankton_keras import schema
     from plankton_keras.errors import ArtefactError
-    from plankton_keras.files import write_json
+    from plankton_keras.files import sha256, write_json
 
+    manifest = sha256(Path(records) / schema.MANIFEST)
+    if run.records() not in (None, manifest):
+        raise ArtefactError(
+            f"{run.folder} was begun with other records than {records}.",
+            "the records of its training, as they were.",
+            "give these, or choose another --out.",
+        )
     if run.config.is_file() and run.read_config() != config:
         raise ArtefactError(
             f"{run.folder} was begun with other settings.", f"those of {run.config}.", f"add --config {run.config}."
         )
     write_json(run.config, config.to_json())
+    write_json(run.begun, {"records": str(records), "manifest_sha256": manifest}, sealed=True)
 
 
 def _class_weights(config, manifest):
@@ -201,7 +222,8 @@ def _provenance(records, manifest, precision, start):
         "manifest_sha256": sha256(Path(records) / schema.MANIFEST),
         "classes": list(manifest.classes),
         "target": manifest.target,
-        "vignette_size": manifest.settings["vignette_size"],
+        # The first records hold patches alone.
+        "vignette_size": manifest.settings.get("vignette_size"),
         "dpi": dpis.pop() if len(dpis) == 1 else None,
         "training_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "train"},
         "validation_scans": {source.scan_sha256: source.stem for source in manifest.sources if source.split == "val"},

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from plankton_keras.errors import ArtefactError, InputError, PlanktonError
 from plankton_keras.files import read_json, sha256, write_json
-from plankton_keras.journal import NAME, OF_SCANS, Journal
+from plankton_keras.journal import JOBS, NAME, OF_SCANS, Journal
 from plankton_keras.pairs import stem_of
 from plankton_keras.threads import ahead
 
-# The uploads that were begun, so that a command that is given again goes on with them.
-JOBS = "jobs.json"
 AGAIN = "choose another --out, or --overwrite."
 
 
@@ -64,6 +62,7 @@ class Fetcher:
             ArtefactError: If the folder holds predictions of another model or with other settings.
             PlanktonError: If the service cannot be reached.
         """
+        self._journal.recognise(paths)
         for index, sent in enumerate(ahead(self._upload(path, dpi) for path in paths)):
             try:
                 if sent.error:
