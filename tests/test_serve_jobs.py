@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import sqlite3
+import struct
 import threading
 import time
 from pathlib import Path
@@ -21,8 +22,9 @@ from serving import LIMITS, by_gray, draw, encoded, predictor, service
 
 from plankton_keras import packing, predicting, reporting
 from plankton_keras.cli import main
-from plankton_keras.errors import ArtefactError
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.serve import job_routes, notifying, worker
+from plankton_keras.serve.claims import check_scan
 from plankton_keras.serve.jobs import Jobs
 from plankton_keras.serve.limits import Limits
 from plankton_keras.serve.notifying import Notifier
@@ -143,6 +145,32 @@ def test_a_tiff_whose_parts_could_be_anything_is_refused(served, tmp_path):
     assert served.job(served.done(path.read_bytes()))["error"]["error"] == "The file is a TIFF of compression 7."
     tifffile.imwrite(path, draw(), compression="zlib", rowsperstrip=16)
     assert served.job(served.done(path.read_bytes()))["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count", "said"),
+    [
+        (256, 2, 1, "its imagewidth is 'Z'"),
+        (256, 3, 0, "its imagewidth is ()"),
+        (257, 3, 2, ""),
+        (257, 11, 1, "its imagelength is 9.80908925027372e-44"),
+        (259, 1, 0, "its compression is b''"),
+        (277, 3, 2, ""),
+    ],
+)
+def test_a_tag_of_a_tiff_that_is_no_number_is_said_to_be_damaged(tmp_path, tag, kind, count, said):
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, np.zeros((70, 90), np.uint8), compression="zlib")
+    content = bytearray(path.read_bytes())
+    first = struct.unpack_from("<I", content, 4)[0]
+    places = [first + 2 + 12 * index for index in range(struct.unpack_from("<H", content, first)[0])]
+    (place,) = (place for place in places if struct.unpack_from("<H", content, place)[0] == tag)
+    struct.pack_into("<HI", content, place + 2, kind, count)
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        check_scan(path, 100)
+    # tifffile words some of them itself.
+    assert caught.value.what.startswith(f"The header of the file is damaged: {said}")
 
 
 def test_a_bug_fails_its_job_and_no_other(tmp_path):

@@ -1,7 +1,8 @@
 """What an image from a client says of itself, and whether it is within the limits, before a pixel is decoded."""
 
+import functools
 import io
-import math
+import reprlib
 import struct
 from dataclasses import dataclass
 
@@ -104,15 +105,25 @@ def read_claim(path):
 def _of_tiff(path):
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
-        if page.compression not in BOUNDED:
+        number = functools.partial(_number, page)
+        compression, height, width = number("compression"), number("imagelength"), number("imagewidth")
+        if compression not in BOUNDED:
             raise InputError(
-                f"The file is a TIFF of compression {page.compression}.",
+                f"The file is a TIFF of compression {compression}.",
                 "none, LZW, deflate, PackBits, LZMA or Zstandard.",
                 "save it again with one of these.",
             )
-        shape = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-        needed = math.prod(shape) * page.samplesperpixel * -(-page.bitspersample // 8)
-        return page.imagelength, page.imagewidth, 0 if page.compression == 1 else needed
+        part = number("tilelength") * number("tilewidth") if page.is_tiled else number("rowsperstrip") * width
+        needed = part * number("samplesperpixel") * -(-number("bitspersample") // 8)
+        return height, width, 0 if compression == 1 else needed
+
+
+def _number(page, name):
+    """Gives what a TIFF says under a name; where that is damaged, it may be several numbers, or a text."""
+    value = getattr(page, name)
+    if not isinstance(value, int):
+        raise ValueError(f"its {name} is {reprlib.repr(value)}")
+    return value
 
 
 def _of_others(path):
