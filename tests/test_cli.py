@@ -338,6 +338,24 @@ def test_a_training_does_not_go_on_with_other_records(chain, tiny_records, tmp_p
         (run_of / name).unlink()
 
 
+def test_a_scan_that_was_done_and_is_bad_since_is_not_done(chain, tiny_scans, tmp_path):
+    folder, _ = chain
+    scans = shutil.copytree(tiny_scans / "test", tmp_path / "scans")
+    words = ("predict", folder / "run", scans, "--out", tmp_path / "p", "--json", "--quiet")
+    run(*words)
+    (path,) = scans.glob("*_scan*")
+    path.write_bytes(path.read_bytes()[:100])
+    said = json.loads(run(*words, code=3).stdout)
+    assert (said["scans"], [entry["path"] for entry in said["failed"]]) == ([], [str(path)])
+    assert json.loads((tmp_path / "p" / "prediction.json").read_text())["scans"] == []
+
+
+def test_a_resolution_is_for_a_service_alone(tmp_path):
+    assert run("predict", "run", "scans", "--out", tmp_path / "p", "--dpi", 2400, code=2).stderr == (
+        "--dpi goes with --server alone.\nExpected: no --dpi: masks have none.\nFix: give it to plankton measure.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "kept", "words"),
     [

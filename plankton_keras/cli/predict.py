@@ -33,6 +33,10 @@ def predict(paths, out, server, flags, **settings):
     if server:
         _predict_there(server, paths, out, flags, settings)
         return
+    if settings["dpi"] is not None:
+        raise SettingError(
+            "--dpi goes with --server alone.", "no --dpi: masks have none.", "give it to plankton measure."
+        )
     config = options.build_config(PredictConfig, settings, settings["config_file"])
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew, deal
@@ -76,6 +80,8 @@ def predict(paths, out, server, flags, **settings):
         path = paths[outcome.index]
         if outcome.error:
             failed[path] = {"scan": path.name, "path": str(path), "status": "failed", "error": outcome.error.what}
+            # It was done, and is another file since.
+            journal.scans.pop(str(path), None)
         elif outcome.value is None:
             output.say(f"{path} is done already", flags.quiet)
         else:
