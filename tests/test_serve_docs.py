@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from patch_service import listening, patch, png, service, version
 
 from plankton_keras.cli import main
+from plankton_keras.errors import SettingError
 from plankton_keras.serve.client import Client
 from plankton_keras.serve.job_routes import routes
 from plankton_keras.serve.jobs import Jobs
@@ -82,11 +83,28 @@ def test_a_short_token_is_refused_and_not_repeated(tmp_path):
 
 
 def test_a_port_that_is_taken_is_refused(tmp_path):
-    with bind("127.0.0.1", 0) as socket:
-        port = socket.getsockname()[1]
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
         done = run(tmp_path, "--port", port)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"127.0.0.1, port {port}, cannot be listened to: Address already in use.\n")
+
+
+# The one is longer than a name may be, the other an address for documents: nobody is asked.
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("x" * 70, "Name or service not known"),
+        ("192.0.2.1", "Cannot assign requested address"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_is_refused(host, reason):
+    with pytest.raises(SettingError) as caught:
+        bind(host, 0)
+    assert str(caught.value) == (
+        f"{host}, port 0, cannot be listened to: {reason}.\nExpected: an address of this machine and a free port.\n"
+        "Fix: choose another --host."
+    )
 
 
 def test_a_folder_that_is_no_export_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 """The socket, and uvicorn with what it lacks: it waits for the head of a request, and for a slow reader, for ever."""
 
-import os
+import errno
 import socket
 
 import h11
@@ -16,6 +16,8 @@ CONNECTIONS = 512
 KEPT = 30
 # Seconds that requests have to end once the service is told to.
 GRACE = 10
+# Errors of a name that nobody knows, and of an address that is not of this machine.
+_NO_HOST = (socket.EAI_NONAME, socket.EAI_AGAIN, errno.EADDRNOTAVAIL)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -132,11 +134,13 @@ def bind(host, port):
     try:
         return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
     except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+        # Without the address, which Python adds.
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
+        is_host = getattr(error, "errno", None) in _NO_HOST
         raise SettingError(
             f"{host}, port {port}, cannot be listened to: {reason}.",
             "an address of this machine and a free port.",
-            "choose another --port, or end what listens there.",
+            "choose another --host." if is_host else "choose another --port, or end what listens there.",
         ) from None
 
 
