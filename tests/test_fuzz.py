@@ -217,13 +217,21 @@ words = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=1
 
 
 @few
-@given(st.dictionaries(st.integers(0, MAX_ID), st.tuples(words, st.booleans()), max_size=8))
+@given(st.dictionaries(st.integers(0, MAX_ID), st.tuples(words.filter(bool), st.booleans()), max_size=8))
 def test_taxa_come_back_as_they_were_written(tmp_path_factory, taxa):
     path = tmp_path_factory.mktemp("taxa") / "taxa.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = [(mask_id, name, int(living)) for mask_id, (name, living) in taxa.items()]
         csv.writer(file).writerows([("id", "name", "living"), *rows])
     assert read_taxa(path) == [Taxon(mask_id, *rest) for mask_id, rest in taxa.items()]
+
+
+# Of settings that are parsed.
+TEXTS = {
+    "name": st.from_regex(r"[A-Za-z0-9_-]+", fullmatch=True),
+    "gray_range": st.just("") | st.integers(0, 65535).map(lambda low: f"{low}:65536"),
+    "wanted": st.just("") | st.floats(0.01, 0.99).map(lambda share: f"recall={share}"),
+}
 
 
 def values_of(item):
@@ -234,7 +242,7 @@ def values_of(item):
     if isinstance(default, bool):
         return st.booleans()
     if isinstance(default, str):
-        return st.just(default) if item.name == "name" else st.text()
+        return TEXTS.get(item.name, st.text())
     if isinstance(default, int):
         step = rules["multiple"] or 1
         most = rules["high"] if rules["high"] is not None else 10**6
