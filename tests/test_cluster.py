@@ -321,7 +321,9 @@ def test_a_dask_worker_that_is_killed_changes_no_byte(scans, alone, tmp_path):
 def test_local_workers_that_are_interrupted_leave_what_is_done(scans, alone, tmp_path):
     out = tmp_path / "predictions"
     words = ("predict", alone / "run", scans / "test", "--out", out, "--workers", 2)
-    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    # Tests that a script runs in the background ignore Ctrl-C, and what they start would inherit that.
+    of_terminal = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, **of_terminal) as process:
         wait_for(lambda: any(out.glob("*_mask.png")))
         # As the terminal does: to all processes of the command.
         os.killpg(process.pid, signal.SIGINT)
