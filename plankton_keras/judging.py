@@ -58,26 +58,27 @@ def complete(run, records, manifest, config):
         judge_model = fit_classifier(vignettes, len(manifest.classes), judge_start(config))
     judge = judge_model and Judge(classify_with(judge_model), Weights.alone(manifest.settings["vignette_size"]))
 
-    def maps_at(temperature):
+    def maps_at(temperature, judge=None):
         calibrated = tempered(model, temperature)
 
         def probabilities(images):
             return keras.ops.convert_to_numpy(keras.ops.softmax(calibrated.predict_on_batch(images[..., None])))
 
         for scan, truth in scans:
-            _, classes, probability, bands, _ = predict_maps(scan, probabilities, predicting)
-            yield scan, truth, classes, probability, bands
+            _, classes, probability, _, evidence = predict_maps(scan, probabilities, predicting, judge=judge)
+            yield evidence, classes, probability, truth
 
     predicting = PredictConfig().for_classes(len(manifest.classes))
     scans = _enough(rebuild_scans(records, manifest, "val"))
-    temperature = pixel_temperature(sum(histogram_of(truth, likely) for _, truth, _, likely, _ in maps_at(1.0)))
-    maps = list(maps_at(temperature))
-    f1, threshold = best_threshold((probability, truth) for _, truth, _, probability, _ in maps)
+    temperature = pixel_temperature(sum(histogram_of(truth, likely) for *_, likely, truth in maps_at(1.0)))
+    maps = [(probability, truth) for *_, probability, truth in maps_at(temperature)]
+    f1, threshold = best_threshold(maps)
     found = {"foreground": threshold, "f1": f1, "temperature": temperature}
     found["pixel"] = {"threshold": threshold, "f1": f1}
-    final = ((probability, truth) for _, truth, _, probability, _ in maps)
+    final = maps
     if judge:
-        seen = [(judge.look(scan, bands), *more, truth) for scan, truth, *more, bands in maps]
+        # As `predict` does it: the network sees less around what it is asked about than on whole windows.
+        seen = list(maps_at(temperature, judge))
         scored = [_score(seen, each) for each in fit_weights(seen, judge.weights)]
         fused_f1, fused, weights = max(scored, key=lambda each: each[0], default=(0.0, 0.0, None))
         if fused_f1 > f1 + WORTH:

@@ -89,6 +89,8 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
     """
     started = time.monotonic()
     num_classes, classes, probability, bands, evidence = predict_maps(scan, probabilities, config, progress, judge)
+    if evidence:
+        evidence.apply(judge.weights, classes, probability)
 
     def keep(band):
         top, bottom = band
@@ -105,7 +107,7 @@ def predict_scan(scan, probabilities, threshold, config, progress=None, judge=No
 
 
 def predict_maps(scan, probabilities, config, progress=None, judge=None):
-    """Predicts a scan without a threshold.
+    """Asks the network about a scan.
 
     Where a judge's candidates are not, nothing can be found, and of those that it is sure of the network is not asked:
     tiles without one in doubt are not computed.
@@ -119,8 +121,8 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
 
     Returns:
         `(number of classes, classes, probability, bands, evidence)`: the likeliest class but 0 and the probability of
-        all classes but 0, both uint8 `(height, width)`, the list of `(top, bottom)` of the bands, and the judge's
-        `fusion.Evidence`, None without one.
+        all classes but 0 by the network alone, both uint8 `(height, width)`, 0 in tiles that are not computed; the list
+        of `(top, bottom)` of the bands, and the judge's `fusion.Evidence`, None without one.
     """
     shape, bands = (scan.height, scan.width), bands_of(scan.height)
     classes, probability = scratch(*shape), scratch(*shape)
@@ -134,10 +136,7 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
         return own.shape[-1]
 
     num_classes = max(map_tiles(scan, wanted, probabilities, keep, config, progress), default=2)
-    if evidence:
-        num_classes = evidence.judged.shape[1]
-        evidence.apply(judge.weights, classes, probability)
-    return num_classes, classes, probability, bands, evidence
+    return evidence.judged.shape[1] if evidence else num_classes, classes, probability, bands, evidence
 
 
 def judged(config):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import keras
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from plankton_keras import judging
-from plankton_keras.config import TrainConfig
-from plankton_keras.data.records import read_manifest
+from plankton_keras import judging, prediction
+from plankton_keras.config import PredictConfig, TrainConfig
+from plankton_keras.data.records import read_manifest, rebuild_scans
+from plankton_keras.models import tempered
 from plankton_keras.runs import Run
+from plankton_keras.scans import ArrayScan
 
 
 def samples(classes, rows=60, seed=0):
@@ -111,6 +114,33 @@ def test_a_judge_that_helps_is_kept_with_the_weights_that_scored_best(run, tiny_
         cut = evidence.cut[labels]
         expected = np.where(cut, plain >= round(found["pixel"]["threshold"] * 255), plain >= round(fused * 255))
         assert (expected == (final >= round(found["foreground"] * 255))).mean() > 0.999
+
+
+def test_what_is_weighed_is_what_predict_asks_for(run, tiny_records, monkeypatch):
+    # A network whose answer depends on all that it sees, as one does that looks for the ground.
+    image = keras.Input((None, None, 1))
+    around = keras.layers.GlobalAveragePooling2D(keepdims=True)(image)
+    logits = keras.layers.Conv2D(2, 1, name="logits")(keras.layers.Subtract()([image, around]))
+    model = keras.Model(image, logits)
+    model.get_layer("logits").set_weights([np.array([[[[0.0, -0.02]]]]), np.array([0.0, -1.0])])
+    monkeypatch.setattr(judging, "load_model", lambda path: model)
+    monkeypatch.setattr(prediction, "JUDGED_TILE", 128)
+    seen, weighed = [], judging._score
+    monkeypatch.setattr(judging, "_score", lambda each, weights: seen.append(each) or weighed(each, weights))
+    calibrated = tempered(model, complete(run, tiny_records)["temperature"])
+
+    def probabilities(images):
+        return keras.ops.convert_to_numpy(keras.ops.softmax(calibrated(images[..., None].astype(np.float32))))
+
+    (scan,) = (image for image, _ in rebuild_scans(tiny_records, read_manifest(tiny_records), "val").values())
+    (evidence, _, found, _), *_ = seen[0]
+    judge = SimpleNamespace(look=lambda scan, bands: evidence)
+    whole, asked = (
+        prediction.predict_maps(ArrayScan("c", scan), probabilities, PredictConfig(), judge=each)[2]
+        for each in (None, judge)
+    )
+    assert np.array_equal(found, asked)
+    assert not np.array_equal(whole[asked > 0], asked[asked > 0])
 
 
 def test_probabilities_become_what_they_say(run, tiny_records):
