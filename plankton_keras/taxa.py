@@ -217,10 +217,15 @@ def read_taxa(path):
             1.
     """
     rows = _read_rows(path, ("id", "name", "living"), "taxa.csv")
-    unnamed = [row["line"] for row in rows if not row["name"]]
-    if unnamed:
-        raise InputError(f"{path}, line {unnamed[0]}: the taxon has no name.", "a name.", "correct the line.")
+    _check_named(rows, path, "name", "taxon")
     return [Taxon(row["id"], row["name"], _is_living(row, path)) for row in rows]
+
+
+def _check_named(rows, path, column, what):
+    """Refuses a row whose taxon or class has no name."""
+    unnamed = [row["line"] for row in rows if not row[column]]
+    if unnamed:
+        raise InputError(f"{path}, line {unnamed[0]}: the {what} has no name.", "a name.", "correct the line.")
 
 
 def _is_living(row, path):
@@ -320,9 +325,7 @@ def file_target(path):
             fewer than two classes or more than 256.
     """
     rows = _read_rows(path, ("id", "class"), path, optional=("living",))
-    unnamed = [row["line"] for row in rows if not row["class"]]
-    if unnamed:
-        raise InputError(f"{path}, line {unnamed[0]}: the class has no name.", "a name.", "correct the line.")
+    _check_named(rows, path, "class", "class")
     ground = [row["class"] for row in rows if row["id"] == 0] or ["non-living"]
     names = tuple(dict.fromkeys([*ground, *(row["class"] for row in rows)]))
     if not 2 <= len(names) <= MAX_CLASSES:

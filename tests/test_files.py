@@ -188,11 +188,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused_and_kept(tmp_path, flags):
 
 @pytest.mark.parametrize("out", ["link", "link/deeper/out"])
 def test_a_link_to_nothing_is_no_folder_to_write_to(tmp_path, out):
-    (tmp_path / "link").symlink_to("/mnt/not/there")
+    nothing = tmp_path / "not" / "there"
+    (tmp_path / "link").symlink_to(nothing)
     with pytest.raises(ArtefactError) as caught:
         claim_folder(tmp_path / out)
     assert str(caught.value) == (
-        f"{tmp_path / 'link'} is a link to /mnt/not/there, which is not there.\n"
+        f"{tmp_path / 'link'} is a link to {nothing}, which is not there.\n"
         "Expected: a folder, or a path that is free.\nFix: choose another --out."
     )
 
