@@ -380,6 +380,25 @@ class TestPredictedAnew:
         assert [each["area_px"] for each in opened.objects(opened.ids[0])["objects"]] == [1600, 1600, 2000]
         assert self.open(opened) == [first, second]
 
+    def test_the_earlier_job_keeps_what_made_it_and_lists_no_files_of_the_new_prediction(self, opened, tmp_path):
+        def names():
+            listed = opened.client.get(f"/v1/jobs/{opened.ids[0]}/files").json()["files"]
+            return {each["name"] for each in listed}
+
+        before = names()
+        self.anew(tmp_path, predictor(only_dark, digest="e" * 64))
+        assert before - names() == {"a_mask.png", "a_overlay.jpg", "a_objects.csv"}
+        opened.jobs.close()
+        with service(tmp_path / "data", predictions=tmp_path / "predictions") as served:
+            exported = served.client.post(f"/v1/jobs/{opened.ids[0]}/export").json()["files"]
+            archive = next(each["name"] for each in exported if each["name"].startswith("ecotaxa_"))
+            content = served.client.get(f"/v1/jobs/{opened.ids[0]}/files/{archive}").content
+            shutil.rmtree(tmp_path / "predictions")
+            assert served.client.get(f"/v1/jobs/{opened.ids[0]}/files").status_code == 200
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            table = next(name for name in package.namelist() if name.endswith(".tsv"))
+            assert "d" * 64 in package.read(table).decode()
+
     def test_by_the_same_model_with_other_settings(self, opened, tmp_path):
         self.anew(tmp_path, predictor(), threshold=0.4)
         assert set(self.open(opened)).isdisjoint(opened.ids)

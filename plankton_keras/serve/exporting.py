@@ -44,7 +44,8 @@ def files_of(task):
         A dictionary from name to path; only regular files that lie in the folders themselves.
     """
     kinds = ("mask.png", "overlay.jpg", "objects.csv", "probability.tif")
-    predicted = [task.prediction / f"{task.stem}_{kind}" for kind in kinds]
+    # What was predicted anew since is of other objects than those that the job shows.
+    predicted = [task.prediction / f"{task.stem}_{kind}" for kind in kinds] if task.is_as_predicted() else []
     if task.source is None:
         predicted.insert(0, task.prediction / "prediction.json")
     found = {path.name: path for path in predicted if _is_own(path, task.prediction)}

@@ -1,7 +1,6 @@
 """The prediction folders on the server that the page can open."""
 
 import hashlib
-import json
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from plankton_keras.errors import PlanktonError
 from plankton_keras.journal import NAME
 from plankton_keras.serve.refusing import Refused
 from plankton_keras.serve.store import Row
+from plankton_keras.serve.working import made_of
 from plankton_keras.tabulating import read_predictions
 
 
@@ -47,17 +47,11 @@ class Folder:
                 model=Path(self.content["model"]).name,
                 model_sha256=self.content["model_sha256"],
                 source=source,
-                made=self._made(entry),
+                made=made_of(self.content, entry),
                 file=str(self.scan(entry).resolve()),
             )
             for entry in self.content["scans"]
         ]
-
-    def _made(self, entry):
-        of_all = [self.content.get(name) for name in ("model_sha256", "threshold", "classes", "living", "settings")]
-        # Masks of one's own have no digest, only objects.
-        text = json.dumps([*of_all, entry.get("sha256"), entry.get("objects")], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def folders_of(root):

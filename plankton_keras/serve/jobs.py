@@ -21,7 +21,6 @@ from plankton_keras.serve.notifying import Notifier
 from plankton_keras.serve.refusing import Refused, three_lines
 from plankton_keras.serve.store import WAITING_STATES, Row, Store
 from plankton_keras.serve.working import Task, gray_range_of
-from plankton_keras.tabulating import read_predictions
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +175,7 @@ class Jobs:
             raise Refused(409, f"The job is {row.state}.", "a job whose scan is whole.", "wait until it is.")
         task, range_ = self.task(row), parse_gray_range(self.config.gray_range)
         if task.source:
-            range_ = gray_range_of(read_predictions(task.source))
+            range_ = gray_range_of(task.content())
         return task.scan, range_, task.folder / TILES
 
     def describe(self, row):

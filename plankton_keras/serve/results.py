@@ -22,7 +22,6 @@ from plankton_keras.serve.keeping import Kept
 from plankton_keras.serve.refusing import Refused
 from plankton_keras.serve.shapes import read_shapes, shape_of
 from plankton_keras.serve.working import CLASSES, GROUND, SHAPES, gray_range_of
-from plankton_keras.tabulating import read_predictions
 from plankton_keras.taxa import color_of
 from plankton_keras.tiles import Window
 from plankton_keras.vignette_pictures import encode_picture, vignette
@@ -68,7 +67,7 @@ class Results:
 
     def _open(self, id):
         task = self._jobs.task(self._jobs.finished(id))
-        scan = open_scan(task.scan, gray_range_of(read_predictions(task.prediction)))
+        scan = open_scan(task.scan, gray_range_of(task.content()))
         return LocalGround(scan, np.load(task.folder / GROUND))
 
     def _forget(self, id):
@@ -118,15 +117,14 @@ class Result:
     Attributes:
         task: As given.
         dpi: As given.
-        content: prediction.json with this scan only.
+        content: `Task.content`.
         log: The `corrections.Log`.
         exporting: `threading.Lock` of who exports.
     """
 
     def __init__(self, task, dpi, ground):
         self.task, self.dpi, self.ground = task, dpi, ground
-        content = read_predictions(task.prediction)
-        self.content = {**content, "scans": [each for each in content["scans"] if each["scan"] == task.stem]}
+        self.content = task.content()
         self._living = read_json(task.folder / CLASSES, AGAIN)
         self.log = Log(task.folder / CORRECTIONS, read_shapes(task.folder / SHAPES))
         self._lock, self.exporting = threading.Lock(), threading.Lock()

@@ -1,6 +1,8 @@
 """What is done with the scan of a job: predicted, measured, and its objects cut out, as the commands do."""
 
 import dataclasses
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 from plankton_keras.candidates import LocalGround
 from plankton_keras.config import parse_gray_range
 from plankton_keras.errors import ArtefactError
-from plankton_keras.files import sha256, whole_file, write_json
+from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.images import open_image
 from plankton_keras.journal import Journal
 from plankton_keras.predicting import predict_with
@@ -19,7 +21,7 @@ from plankton_keras.serve.shapes import write_shapes
 from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
 PREDICTION, MEASURES, CLASSES, SHAPES = "prediction", "measures", "classes.json", "shapes.jsonl.gz"
-GROUND = "ground.npy"
+GROUND, CONTENT = "ground.npy", "prediction.json"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,45 @@ class Task:
     def prediction(self):
         """The prediction folder."""
         return self.source or self.folder / PREDICTION
+
+    def content(self):
+        """Gives prediction.json with this scan only; once it is measured, as it was then.
+
+        Raises:
+            ArtefactError: If it is missing or damaged.
+        """
+        if (self.folder / CONTENT).is_file():
+            return read_json(self.folder / CONTENT, "delete the job, and open the folder or send the scan again.")
+        content = read_predictions(self.prediction)
+        return {**content, "scans": [entry for entry in content["scans"] if entry["scan"] == self.stem]}
+
+    def is_as_predicted(self):
+        """Tells whether the prediction folder still holds what the job was measured from."""
+        if self.source is None:
+            return True
+        try:
+            content = read_predictions(self.source)
+        except ArtefactError:
+            return False
+        measured = self.content()
+        made = [made_of(content, entry) for entry in content["scans"] if entry["scan"] == self.stem]
+        return made == [made_of(measured, entry) for entry in measured["scans"]]
+
+
+def made_of(content, entry):
+    """Digests what made the prediction of a scan: model, threshold, classes, settings, and the scan.
+
+    Args:
+        content: What `tabulating.read_predictions` gave.
+        entry: The scan's entry of it.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    of_all = [content.get(name) for name in ("model_sha256", "threshold", "classes", "living", "settings")]
+    # Masks of one's own have no digest, only objects.
+    text = json.dumps([*of_all, entry.get("sha256"), entry.get("objects")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def predict(task, predictor, config, tell):
@@ -88,9 +129,10 @@ def measure(task, naming, tell):
         InputError: If the scan is bad.
         ArtefactError: If the prediction is missing or damaged.
     """
-    content = read_predictions(task.prediction)
-    (entry,) = (entry for entry in content["scans"] if entry["scan"] == task.stem)
-    content = {**content, "scans": [entry]}
+    # Measured before, and stopped: the folder may have been predicted anew since.
+    (task.folder / CONTENT).unlink(missing_ok=True)
+    content = task.content()
+    (entry,) = content["scans"]
     living = {}
 
     def name(vignettes):
@@ -113,6 +155,7 @@ def measure(task, naming, tell):
     for kind in ("packages", "reports", "plots"):
         result[kind] = [Path(path).name for path in result[kind]]
     write_json(out / "measure.json", result)
+    write_json(task.folder / CONTENT, content)
     write_json(task.folder / CLASSES, {content["classes"][0]: False, **(living or content["living"])})
     out.replace(task.folder / MEASURES)
     with open_image(task.prediction / f"{task.stem}_mask.png") as mask:
