@@ -12,17 +12,9 @@ import difflib
 import errno
 import re
 
-# What stops a write, and is no bug.
-_UNWRITABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ENOTDIR,
-)
+# What stops a write, what stops reading too, and is no bug.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 # How TensorFlow says that the disk is full.
 _NO_ROOM = re.compile(r"(\S+); (No space left on device)")
 # How TensorFlow and OpenCV say that there is no memory.
@@ -99,8 +91,14 @@ def in_words(error):
     path, why = getattr(error, "filename", None), getattr(error, "strerror", None)
     if found := _NO_ROOM.search(str(error)):
         path, why = found.groups()
-    elif not isinstance(error, OSError) or error.errno not in _UNWRITABLE:
+    elif not isinstance(error, OSError) or error.errno not in (*_UNWRITABLE, *_UNREACHABLE):
         return None
+    elif error.errno in _UNREACHABLE:
+        return PlanktonError(
+            f"{path or 'A file'} cannot be read or written: {why}.",
+            "a disk that works, and the right to read and write there.",
+            "check both, or choose another place; then give the command again.",
+        )
     return PlanktonError(
         f"{path or 'A file'} cannot be written: {why}.",
         "room on the disk, and the right to write there.",

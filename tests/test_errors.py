@@ -1,5 +1,7 @@
 """errors: three lines for a user, an exit code for a script."""
 
+import errno
+
 import pytest
 
 from plankton_keras.errors import ArtefactError, InputError, PlanktonError, SettingError, did_you_mean, in_words
@@ -28,6 +30,15 @@ def test_a_full_disk_is_said_in_words_when_tensorflow_meets_it():
     )
     assert in_words(error).what == "run/logs/events.vm cannot be written: No space left on device."
     assert in_words(RuntimeError("No way")) is None
+
+
+def test_what_keeps_from_reading_as_well_is_not_worded_as_writing():
+    error = PermissionError(errno.EACCES, "Permission denied", "rec/manifest.json")
+    assert in_words(error).parts == (
+        "rec/manifest.json cannot be read or written: Permission denied.",
+        "a disk that works, and the right to read and write there.",
+        "check both, or choose another place; then give the command again.",
+    )
 
 
 def test_did_you_mean_names_the_closest_option_and_only_that():

@@ -117,7 +117,7 @@ def test_a_path_below_a_file_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as caught:
         claim_folder(tmp_path / "file" / "out")
-    assert in_words(caught.value).what == f"{tmp_path / 'file' / 'out'} cannot be written: Not a directory."
+    assert in_words(caught.value).what == f"{tmp_path / 'file' / 'out'} cannot be read or written: Not a directory."
 
 
 # Files that change or vanish while they are read.

@@ -375,6 +375,26 @@ def test_a_store_of_something_else_is_refused(tmp_path):
     assert caught.value.fix == f"move {tmp_path} away, all of it, or choose another --data."
 
 
+def test_a_flipped_bit_of_a_store_is_no_traceback_and_takes_no_job_for_unknown(tmp_path):
+    with service(tmp_path / "whole") as served:
+        ids = {served.done(), *(served.upload(encoded(draw())) for _ in range(20))}
+    whole, draws, refused = (tmp_path / "whole" / "jobs.sqlite").read_bytes(), np.random.default_rng(0), 0
+    for index, bit in enumerate(draws.integers(0, 8 * len(whole), 200)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / str(index)).mkdir()
+        (tmp_path / str(index) / "jobs.sqlite").write_bytes(damaged)
+        try:
+            with contextlib.closing(Jobs(tmp_path / str(index))) as jobs:
+                found = {row.id for row in jobs.store.all()}
+        except ArtefactError:
+            refused += 1
+        else:
+            # Waiting jobs without their scan are removed; none is known by another name.
+            assert found <= ids
+    assert 0 < refused < 200
+
+
 def test_a_store_of_another_format_is_refused(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 7")

@@ -63,7 +63,8 @@ class Client:
 
     def service(self):
         """Tells what is served: model, version, classes, limits; a dictionary."""
-        return self._ask("GET", "/v1/service").json()
+        # The first question: that nobody is there is said at once.
+        return self._ask("GET", "/v1/service", resent=False).json()
 
     def predict(self, patches):
         """Asks for the probabilities of patches, as PNG files.

@@ -109,9 +109,15 @@ class Store:
                     _METADATA.create_all(connection)
                     connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
                 elif found == FORMAT:
+                    # Damage elsewhere than at the beginning shows only where it is read.
+                    if (said := connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()) != "ok":
+                        raise sql.exc.DatabaseError("PRAGMA integrity_check(1)", None, said)
                     _complete(connection)
-        except sql.exc.DatabaseError as error:
-            raise ArtefactError(f"{path} cannot be read: {error.orig}.", "a file of jobs.", elsewhere) from None
+            if found == FORMAT:
+                self.all()
+        except (sql.exc.DatabaseError, ValueError) as error:
+            why = getattr(error, "orig", error)
+            raise ArtefactError(f"{path} cannot be read: {why}.", "a file of jobs.", elsewhere) from None
         if found not in (0, FORMAT):
             raise ArtefactError(
                 f"{path} is of format {found}.", f"format {FORMAT}.", f"use the version that wrote it, {elsewhere}"
