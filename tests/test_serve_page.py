@@ -582,6 +582,52 @@ def test_a_tile_that_was_not_answered_is_asked_for_again(browser, service):
         opened.wrong = [said for said in opened.wrong if "503" not in said and "failed to load" not in said]
 
 
+def test_what_is_undone_while_it_is_asked_for_is_no_fault_and_what_is_gone_is(browser, service):
+    id, opened, asked = service.add("a"), Opened(browser, service), []
+    pellets = [largest(service, "faecal pellet", number) for number in (0, 1)]
+    pellets_before = counted(service, "faecal pellet")
+    with opened:
+        page = opened.scan(id)
+
+        def hold(route):
+            asked.append(route)
+
+        def answer():
+            said = {"error": "There is no object.", "expected": "a label.", "fix": "read the objects again."}
+            asked.pop().fulfill(status=404, json=said)
+
+        def wait_until_asked():
+            while not asked:
+                page.wait_for_timeout(20)
+
+        opened.click_at(pellets[0])
+        opened.measured(pellets[0])
+        opened.click_at(pellets[1], "Shift")
+        page.wait_for_selector("text=2 objects")
+        page.route(f"**/v1/jobs/*/objects/{max(service.first) + 1}", hold)
+        page.keyboard.press("m")
+        wait_until_asked()
+        # The service has undone it, and its word of that comes last.
+        page.route("**/corrections/undo", hold)
+        page.keyboard.press("Control+z")
+        while len(asked) < 2:
+            page.wait_for_timeout(20)
+        undo = asked.pop()
+        answer()
+        page.wait_for_timeout(200)
+        undo.continue_()
+        opened.settled("faecal pellet", pellets_before)
+        page.wait_for_timeout(200)
+        assert page.locator(".notice.bad").count() == 0
+
+        page.route(f"**/v1/jobs/*/objects/{largest(service, 'egg')}", hold)
+        opened.click_at(largest(service, "egg"))
+        wait_until_asked()
+        answer()
+        assert page.locator(".notice.bad strong").text_content() == "There is no object."
+        opened.wrong = [said for said in opened.wrong if "404" not in said]
+
+
 def test_picture_and_objects_whose_answers_were_lost_are_asked_for_until_the_scan_is_closed(browser, service):
     id, opened, silent, asked = service.add("s"), Opened(browser, service), True, []
 

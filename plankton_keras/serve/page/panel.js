@@ -70,7 +70,8 @@ export class ObjectPanel {
     );
     json("GET", jobPath(this.scan.id, "objects", label))
       .then((found) => this.shown === label && this.body.replaceChildren(...this.details(found)))
-      .catch(fault);
+      // An undo on its way may have taken the object away: whether it is shown is known when all corrections have been answered.
+      .catch((error) => this.scan.turn.then(() => this.shown === label && fault(error)));
   }
 
   details({ likeliest = [], measures = {} }) {
