@@ -120,9 +120,10 @@ def check_start(config):
         config: A `config.TrainConfig`.
 
     Raises:
-        SettingError: If they are a file or a run, and not there or of another network.
+        SettingError: If they are not there, or of another network.
     """
-    if not config.pixels_only and judge_start(config) not in STARTS:
+    # With these alone a judge can always begin.
+    if not config.pixels_only and judge_start(config) not in ("auto", "none"):
         build_encoder(ENCODER, judge_start(config))
 
 

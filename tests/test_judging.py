@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from plankton_keras import judging, prediction
 from plankton_keras.config import PredictConfig, TrainConfig
 from plankton_keras.data.records import read_manifest, rebuild_scans
+from plankton_keras.errors import SettingError
 from plankton_keras.models import tempered
 from plankton_keras.runs import Run
 from plankton_keras.scans import ArrayScan
@@ -42,6 +43,18 @@ def test_a_class_without_a_row_never_wins():
     features, labels = samples((0, 2))
     kernel, bias = judging.fit_linear(features, labels, 3)
     assert (features @ kernel + bias).argmax(axis=1).tolist().count(1) == 0
+
+
+@pytest.mark.parametrize("model", ["unet", "resnet50_unet"])
+def test_weights_that_the_judge_cannot_have_are_said_before_the_training(model, monkeypatch):
+    def refuse(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr("keras.applications.MobileNet", refuse)
+    with pytest.raises(SettingError, match="--weights imagenet: URL fetch failure"):
+        judging.check_start(TrainConfig(model=model, weights="imagenet"))
+    judging.check_start(TrainConfig(model=model, weights="imagenet", pixels_only=True))
+    judging.check_start(TrainConfig(model=model, weights="none"))
 
 
 def test_vignettes_of_one_class_fit_no_classifier():

@@ -104,7 +104,7 @@ def _check_start(config, records, manifest, kind):
     from plankton_keras.data.records import check_shards
     from plankton_keras.judging import check_start
 
-    if kind == schema.PATCHES:
+    if kind == schema.PATCHES and manifest.count("train", schema.VIGNETTES):
         check_start(config)
     for split in ("train", "val"):
         check_shards(records, manifest, split, kind)
