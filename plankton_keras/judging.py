@@ -117,13 +117,13 @@ def check_start(config):
     """Checks the weights that the judge's encoder would start from, before hours of training.
 
     Args:
-        config: A `config.TrainConfig`.
+        config: A `config.TrainConfig`, not of pixels only.
 
     Raises:
         SettingError: If they are not there, or of another network.
     """
     # With these alone a judge can always begin.
-    if not config.pixels_only and judge_start(config) not in ("auto", "none"):
+    if judge_start(config) not in ("auto", "none"):
         build_encoder(ENCODER, judge_start(config))
 
 

@@ -53,7 +53,6 @@ def test_weights_that_the_judge_cannot_have_are_said_before_the_training(model, 
     monkeypatch.setattr("keras.applications.MobileNet", refuse)
     with pytest.raises(SettingError, match="--weights imagenet: URL fetch failure"):
         judging.check_start(TrainConfig(model=model, weights="imagenet"))
-    judging.check_start(TrainConfig(model=model, weights="imagenet", pixels_only=True))
     judging.check_start(TrainConfig(model=model, weights="none"))
 
 

@@ -1,6 +1,7 @@
 """What commands refuse, and what they say then."""
 
 import errno
+import shutil
 
 import cv2
 import numpy as np
@@ -106,3 +107,15 @@ def test_evaluate_refuses_an_out_that_is_a_link_to_nothing_before_it_scores(tmp_
     (tmp_path / "out").symlink_to("gone")
     said = run("evaluate", "run", deep_scans, "--out", tmp_path / "out", *more, code=4).stderr
     assert said.splitlines()[0] == f"{tmp_path / 'out'} is a link to gone, which is not there."
+
+
+def test_damaged_candidates_of_records_are_said_before_an_earlier_run_is_deleted(tiny_records, tmp_path):
+    records = shutil.copytree(tiny_records, tmp_path / "records")
+    shard = next(records.glob("train-candidates*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_bytes(b"hours of work")
+    words = ("train", records, "--out", tmp_path / "run", "--overwrite", "--epochs", 1, "--width", 4, "--depth", 2)
+    refused = run(*words, "--window", 64, "--quiet", code=4).stderr
+    assert refused.splitlines()[0] == f"The shard {shard} is damaged."
+    assert (tmp_path / "run" / "model.keras").read_bytes() == b"hours of work"

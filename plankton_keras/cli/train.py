@@ -104,10 +104,12 @@ def _check_start(config, records, manifest, kind):
     from plankton_keras.data.records import check_shards
     from plankton_keras.judging import check_start
 
-    if kind == schema.PATCHES and manifest.count("train", schema.VIGNETTES):
+    needed = [("train", kind), ("val", kind)]
+    if kind == schema.PATCHES and not config.pixels_only and manifest.count("train", schema.VIGNETTES):
         check_start(config)
-    for split in ("train", "val"):
-        check_shards(records, manifest, split, kind)
+        needed.append(("train", schema.VIGNETTES))
+    for split, kind_of in needed:
+        check_shards(records, manifest, split, kind_of)
 
 
 def _say_fitted(scores):
