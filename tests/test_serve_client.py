@@ -297,6 +297,23 @@ def test_the_command_names_scans_that_fail_and_keeps_the_others(address, scans, 
     assert (known["status"], len(known["scans"]), len(known["failed"])) == ("failed", 1, 1)
 
 
+def test_a_scan_that_is_bad_since_or_cannot_be_read_is_not_done_and_others_are(address, scans, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLANKTON_TOKEN", TOKEN)
+    words = "predict", "--server", address, scans, "--out", tmp_path / "out", "--quiet"
+    first, second = sorted(scans.iterdir())
+    kept = second.rename(tmp_path / second.name)
+    assert command(*words).exit_code == 0
+    first.unlink()
+    first.symlink_to("/proc/self/mem")  # Reading it from its start is an input/output error.
+    kept.rename(second)
+    done = command(*words)
+    assert done.exit_code == 3, done.output
+    assert f"failed: {first.name}: {first} cannot be read: Input/output error." in done.output
+    known = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert [entry["path"] for entry in known["scans"]] == [str(second)]
+    assert [entry["path"] for entry in known["failed"]] == [str(first)]
+
+
 def test_the_predictions_of_two_models_do_not_mix(address, scans, tmp_path, monkeypatch):
     monkeypatch.setenv("PLANKTON_TOKEN", TOKEN)
     words = "predict", "--server", address, "--out", tmp_path / "out", "--quiet"

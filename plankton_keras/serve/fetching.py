@@ -22,7 +22,7 @@ class _Sent:
     """A scan that was uploaded: its path, its digest, and its job or what went wrong."""
 
     path: Path
-    digest: str
+    digest: str | None = None
     id: str | None = None
     error: PlanktonError | None = None
 
@@ -73,6 +73,8 @@ class Fetcher:
                 yield sent.path, None
             except InputError as error:
                 self._forget(sent.path)
+                # It was done, and is another file since.
+                self._journal.scans.pop(str(sent.path), None)
                 yield sent.path, error
             tell(index + 1, len(paths))
 
@@ -88,7 +90,12 @@ class Fetcher:
 
     def _upload(self, path, dpi):
         """Uploads a scan, unless it is done; what is wrong with it is told in its turn."""
-        digest = sha256(path)
+        try:
+            return self._send(path, dpi, sha256(path))
+        except InputError as error:
+            return _Sent(path, error=error)
+
+    def _send(self, path, dpi, digest):
         if self._journal.digest(path) == digest:
             return _Sent(path, digest)
         begun = self._jobs.get(str(path), {})
@@ -97,10 +104,7 @@ class Fetcher:
             if job and job["state"] not in ("failed", "cancelled"):
                 return _Sent(path, digest, id)
             id = None
-        try:
-            return _Sent(path, digest, self._client.upload(path, dpi, id, lambda id: self._note(path, digest, id)))
-        except InputError as error:
-            return _Sent(path, digest, error=error)
+        return _Sent(path, digest, self._client.upload(path, dpi, id, lambda id: self._note(path, digest, id)))
 
     def _note(self, path, digest, id):
         with self._lock:
