@@ -3,7 +3,7 @@
 import reprlib
 from pathlib import Path
 
-from plankton_keras.errors import ArtefactError
+from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import claim_folder, read_json, sha256, write_json
 from plankton_keras.runs import versions
 from plankton_keras.scans import stem_of
@@ -173,7 +173,11 @@ class Journal:
             entry = known.get(stem_of(path))
             if entry is None or entry["path"] == str(path):
                 continue
-            if entry.get("sha256") != sha256(path):
+            try:
+                found = sha256(path)
+            except InputError:
+                continue  # Who predicts it says so, and goes on with the others.
+            if entry.get("sha256") != found:
                 raise ArtefactError(
                     f"{self.path.parent} holds the predictions of {entry['path']}, another scan than {path}.",
                     "a name of its own for each scan.",

@@ -86,6 +86,17 @@ def test_a_folder_is_of_predictions_before_the_first_is_whole(tmp_path):
     assert claim_predictions(tmp_path, overwrite=False) == tmp_path
 
 
+def test_a_scan_that_cannot_be_read_does_not_keep_others_from_being_known(tmp_path):
+    scans = [tmp_path / "a_scan.png", tmp_path / "b_scan.png"]
+    scans[0].symlink_to("/proc/self/mem")  # Reading it from its start is an input/output error.
+    scans[1].write_bytes(b"scan")
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    journal.add("scans/a_scan.png", ENTRY)
+    journal.add("scans/b_scan.png", {**ENTRY, "scan": "b", "sha256": sha256(scans[1])})
+    journal.recognise(scans)
+    assert list(journal.scans) == ["scans/a_scan.png", str(scans[1])]
+
+
 def test_a_scan_is_known_by_its_bytes_under_another_path(tmp_path):
     scan = tmp_path / "a_scan.png"
     scan.write_bytes(b"scan")
