@@ -19,6 +19,8 @@ from plankton_keras.serve.guarding import Guard, RequestLimits, check_open, is_l
 TOKEN = "correct-horse-battery"
 # Bytes of an answer that no buffer on the way takes whole.
 LONG = 2**25
+# Bytes of which the last wait until the system has passed on a lump of those before.
+SOME = 6 * 2**20
 FILE = {"signature_name": "serving_bytes", "instances": [b64(png(patch()[0]))]}
 
 
@@ -56,6 +58,7 @@ def talking(tmp_path):
     router = APIRouter()
     router.add_api_route("/v1/parts", lambda: StreamingResponse(bytes(2**16) for _ in range(LONG // 2**16)))
     router.add_api_route("/v1/whole", lambda: Response(bytes(LONG)))
+    router.add_api_route("/v1/some", lambda: StreamingResponse(bytes(2**16) for _ in range(SOME // 2**16)))
 
     async def rarely():
         for _ in range(2):
@@ -312,7 +315,8 @@ class TestSlowReaders:
         """Gives a connection that has asked for an answer and read none of it."""
         where = urlsplit(address)
         connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        if size:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
         connection.settimeout(5)
         connection.connect((where.hostname, where.port))
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n".encode())
@@ -338,6 +342,14 @@ class TestSlowReaders:
         started = time.monotonic()
         assert self.read(self.asked(talking, path, 2**18), pause=0.02) > LONG
         assert time.monotonic() - started > 1
+
+    def test_the_system_asks_for_the_rest_in_lumps_and_nobody_is_cut_off_meanwhile(self, talking):
+        connection, count = self.asked(talking, "/v1/some", size=None), 0
+        with connection:
+            while data := connection.recv(100_000):
+                count += len(data)
+                time.sleep(0.1)
+        assert count > SOME
 
     def test_an_answer_may_be_silent(self, talking):
         assert b": alive\n\n" in raw(

@@ -1,7 +1,10 @@
 """The socket, and uvicorn with what it lacks: it waits for the head of a request, and for a slow reader, for ever."""
 
+import array
 import errno
+import fcntl
 import socket
+import termios
 
 import h11
 import uvicorn
@@ -39,6 +42,9 @@ class _Patient(H11Protocol):
         # A request whose head is here is watched by `guarding`, until it is answered.
         if self.is_busy():
             self.stop()
+            # More is about to be written; who is stuck stays watched.
+            if not self.flow.write_paused:
+                self.stop_watching()
         elif begins:
             self.wait()
 
@@ -72,6 +78,8 @@ class _Patient(H11Protocol):
     def wait(self):
         self.stop()
         self.timer = self.loop.call_later(self.seconds, self.give_up)
+        if self.transport.get_write_buffer_size() and not self.reading:
+            self.watch()
 
     def stop(self):
         if self.timer:
@@ -83,12 +91,18 @@ class _Patient(H11Protocol):
         if self.cycle is None and not self.transport.is_closing():
             self.transport.write(_TOO_SLOW)
             self.transport.close()
-        # Who is only idle is closed by uvicorn, after KEPT; who has much to read is watched.
-        elif self.is_owed() or (self.transport.get_write_buffer_size() and not self.reading):
+        # Who is only idle is closed by uvicorn, after KEPT; who has something to read is watched.
+        elif self.is_owed():
             self.transport.abort()
 
+    def left(self):
+        """Counts the bytes that are still to be taken, with those of the system, which asks for more in large lumps."""
+        kept = array.array("i", [0])
+        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kept)
+        return self.transport.get_write_buffer_size() + kept[0]
+
     def watch(self):
-        self.reading = self.loop.call_later(self.seconds, self.look, self.transport.get_write_buffer_size())
+        self.reading = self.loop.call_later(self.seconds, self.look, self.left())
 
     def stop_watching(self):
         if self.reading:
@@ -97,10 +111,11 @@ class _Patient(H11Protocol):
 
     def look(self, before):
         """Cuts off who takes nothing of an answer, and would hold the connection for ever."""
-        if before - self.transport.get_write_buffer_size() < SLOWEST * self.seconds:
+        self.reading = None
+        if before - self.left() < SLOWEST * self.seconds:
             # To close would wait until all is taken.
             self.transport.abort()
-        else:
+        elif self.transport.get_write_buffer_size():
             self.watch()
 
 
