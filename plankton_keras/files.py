@@ -21,6 +21,8 @@ _FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, 
 SEAL = "sha256_of_the_above"
 # The folders that this process writes to: descriptors, with a lock where there are locks, by device and inode.
 _HELD = {}
+# Those of them that are ready to be written to: what was to be deleted is.
+_READY = set()
 
 
 @contextlib.contextmanager
@@ -342,6 +344,7 @@ def claim_folder(out, overwrite=False, resume=None):
             shutil.rmtree(path)
         else:
             path.unlink()
+    _READY.add(out)
     return out
 
 
@@ -371,9 +374,10 @@ def release_folders():
     """Gives back what `claim_folder` locked; the end of a command.
 
     Returns:
-        Whether there was any.
+        Whether any was ready to be written to.
     """
-    held = bool(_HELD)
     while _HELD:
         os.close(_HELD.popitem()[1])
-    return held
+    ready = bool(_READY)
+    _READY.clear()
+    return ready

@@ -91,6 +91,26 @@ def test_after_an_interruption_nobody_is_told_to_delete_what_is_done(tmp_path, m
     assert said == "Fix: go on with: plankton " + " ".join([*words, *(again if claimed else ["--overwrite"])])
 
 
+@pytest.mark.parametrize("command", ["make-tfrecords", "train", "predict"])
+def test_what_was_deleted_in_part_is_not_gone_on_with(tmp_path, monkeypatch, command):
+    (tmp_path / "out").mkdir()
+    for name in ("prediction.json", "a_mask.png"):
+        (tmp_path / "out" / name).touch()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.unlink", interrupted)
+    for name in ("prepare", "listen"):
+        monkeypatch.setattr(output, name, lambda *_, **__: claim_folder(tmp_path / "out", overwrite=True))
+    read = ["a", "b"] if command == "predict" else ["a"]
+    words = [command, *read, "--out", str(tmp_path / "out"), "--overwrite"]
+    said = run(*words, code=130).stderr.splitlines()[-1]
+    assert said == "Fix: go on with: plankton " + " ".join(words)
+    monkeypatch.undo()
+    assert not release_folders()
+
+
 def test_where_a_file_system_has_no_locks_a_folder_is_claimed_all_the_same(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")

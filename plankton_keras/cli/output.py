@@ -68,7 +68,7 @@ def _again(words, begun):
 
     Args:
         words: What was given.
-        begun: Whether what stood in --out is deleted; before that, --overwrite is as right as it was.
+        begun: Whether all that stood in --out is deleted; before that, --overwrite is as right as it was.
     """
     if words and words[0] in KEEPING and "--overwrite" in words:
         if not begun:
