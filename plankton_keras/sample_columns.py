@@ -59,8 +59,8 @@ class Column:
         if self.kind == "text":
             if name == "sample" and text and missing:
                 raise ValueError(f"{text!r} stands for a missing value, also for EcoTaxa; name it")
-            # A comment is cut where it becomes too long.
-            if len(text) > LONGEST and name != "comment":
+            # A comment is cut where it becomes too long; how long names of scans are is for `pairs` to say.
+            if len(text) > LONGEST and name not in ("comment", "scan"):
                 raise ValueError(f"it has {len(text)} characters, more than {LONGEST}")
             return text
         if missing:

@@ -186,6 +186,12 @@ def test_rows_of_a_sample_agree(tmp_path):
     ]
 
 
+def test_a_scan_may_have_any_name_that_predict_takes(tmp_path):
+    long = 229 * "x"
+    (sample,), _ = read_samples(table(tmp_path, f"scan,sample,sub_part,volume_m3\n{long},s,4,100\n"), [long])
+    assert sample.fractions[0].scan == long
+
+
 def test_names_that_ecotaxa_would_take_for_none_or_not_at_all_are_refused(tmp_path):
     head = "scan,sample,sub_part,volume_m3,ship,comment\n"
     long = 121 * "x"
