@@ -139,3 +139,10 @@ def test_damaged_candidates_of_records_are_said_before_an_earlier_run_is_deleted
     refused = run(*words, "--window", 64, "--quiet", code=4).stderr
     assert refused.splitlines()[0] == f"The shard {shard} is damaged."
     assert (tmp_path / "run" / "model.keras").read_bytes() == b"hours of work"
+
+
+def test_an_export_of_what_is_no_run_leaves_no_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    refused = run("export", tmp_path / "run", "--out", tmp_path / "export", "--quiet", code=4).stderr
+    assert refused.splitlines()[0] == f"{tmp_path / 'run'} is no run: it has no config.json."
+    assert not (tmp_path / "export").exists()

@@ -34,7 +34,7 @@ def export(run, out, encoder, flags):
         lines = [f"{out}: the encoder of {result['model']}, {result['megabytes']} MB, sha256 {result['sha256']}"]
         output.finish(result, [*lines, f"Next: plankton train RECORDS --out runs/NAME --weights {out}"], flags.json)
         return
-    result = export_run(Run(Path(run)), claim_folder(out, resume=True), flags.overwrite)
+    result = export_run(Run(Path(run)).open(), claim_folder(out, resume=True), flags.overwrite)
     metadata = result.pop("metadata")
     lines = [
         f"{Path(out) / str(result['version'])}: {metadata['model']}, classes {', '.join(metadata['classes'])}",
