@@ -86,6 +86,20 @@ def test_a_folder_is_of_predictions_before_the_first_is_whole(tmp_path):
     assert claim_predictions(tmp_path, overwrite=False) == tmp_path
 
 
+def test_a_file_that_was_scanned_anew_is_the_same_scan_however_its_path_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_scan.png").write_bytes(b"scanned anew")
+    (tmp_path / "link").symlink_to(tmp_path)
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    for name in ENTRY["files"]:
+        (tmp_path / name).touch()
+    journal.add("a_scan.png", ENTRY)
+    for path in (tmp_path / "a_scan.png", tmp_path / "link" / "a_scan.png"):
+        journal.recognise([path])
+        assert list(journal.scans) == [str(path)]
+        assert journal.digest(path) == ENTRY["sha256"]  # Not that of the file: it is predicted again.
+
+
 def test_a_scan_that_cannot_be_read_does_not_keep_others_from_being_known(tmp_path):
     scans = [tmp_path / "a_scan.png", tmp_path / "b_scan.png"]
     scans[0].symlink_to("/proc/self/mem")  # Reading it from its start is an input/output error.
