@@ -1,6 +1,7 @@
 """The socket, and uvicorn with what it lacks: it waits for the head of a request, and for a slow reader, for ever."""
 
 import array
+import contextlib
 import errno
 import fcntl
 import socket
@@ -98,10 +99,13 @@ class _Patient(H11Protocol):
     def left(self):
         """Counts the bytes that are still to be taken, with those of the system, which asks for more in large lumps."""
         kept = array.array("i", [0])
-        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kept)
+        # Not every system tells of sockets.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kept)
         return self.transport.get_write_buffer_size() + kept[0]
 
     def watch(self):
+        self.stop_watching()
         self.reading = self.loop.call_later(self.seconds, self.look, self.left())
 
     def stop_watching(self):
