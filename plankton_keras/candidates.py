@@ -35,18 +35,19 @@ class LocalGround:
     Args:
         scan: An open `scans.Scan`, or anything with `height`, `width` and `read`.
         small: The attribute of that name of an earlier one of the same scan, which then is not read again; or None.
+        covered: bool of the shape of `small`, what is known to be no ground; or None.
 
     Attributes:
         scan: As given.
         small: uint8, the ground of the scan reduced by 8.
     """
 
-    def __init__(self, scan, small=None):
+    def __init__(self, scan, small=None, covered=None):
         self.scan, self.small = scan, small
         if small is None:
-            self.small = self._find()
+            self.small = self._find(covered)
 
-    def _find(self):
+    def _find(self, covered):
         scan = self.scan
         width = -(-scan.width // REDUCTION)
 
@@ -56,7 +57,7 @@ class LocalGround:
             return cv2.resize(band, (width, -(-rows // REDUCTION)), interpolation=cv2.INTER_AREA)
 
         small = np.concatenate(list(in_order(reduced, range(0, scan.height, BAND))))
-        return _median(small)
+        return _median(small if covered is None or covered.all() else _uncovered(small, covered))
 
     def read(self, window):
         """Gives the ground in a window: float32 `(height, width)`, gray levels."""
@@ -88,6 +89,14 @@ class LocalGround:
         inside = image < darkness * ground
         depth[inside] = np.clip(np.rint(STEPS * (1 - image[inside] / ground[inside])), 1, STEPS)
         return depth
+
+
+def _uncovered(small, covered):
+    """Gives what is covered the gray level of the nearest ground."""
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = distance_transform_edt(covered, return_distances=False, return_indices=True)
+    return small[rows, columns]
 
 
 def _median(small):

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plankton_keras.candidates import MARGIN, LocalGround, cleared
+from plankton_keras.candidates import GROUND_WINDOW, MARGIN, REDUCTION, LocalGround, cleared
 from plankton_keras.errors import ArtefactError
 from plankton_keras.images import open_image
 from plankton_keras.joining import join
@@ -17,6 +17,9 @@ from plankton_keras.separating import separate
 from plankton_keras.threads import in_order
 from plankton_keras.tidy import unguarded
 from plankton_keras.tiles import Window
+
+# Pixels from which on an object is left out of the local ground: an eighth of what that is a median of.
+LARGE = (GROUND_WINDOW * REDUCTION) ** 2 // 8
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, n
     Raises:
         ArtefactError: If mask or table are missing, or do not belong together, or not to the scan.
     """
-    rows, ground = read_objects(folder, scan.stem), LocalGround(scan)
+    rows = read_objects(folder, scan.stem)
     path = Path(folder) / f"{scan.stem}_mask.png"
     if not path.is_file():
         raise ArtefactError(f"{path} does not exist.", "the mask of each scan.", "run plankton predict again.")
@@ -109,6 +112,7 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, n
                 "the scan that was predicted.",
                 "give the folder where it lies as --scans, or run plankton predict again.",
             )
+        ground = LocalGround(scan, covered=covered_by_large(rows, mask, path))
 
         def measured(fragments):
             window = _around([window_of(row) for row in fragments])
@@ -254,6 +258,37 @@ def _all_pixels(fragments, window, classes, path):
         inner = window_of(row).within(window).slices
         own[inner] |= own_pixels(classes[inner], row["area_px"], path, row["label"])
     return own
+
+
+def covered_by_large(rows, mask, path):
+    """Marks the large objects, with their soft edges, as `candidates.LocalGround` takes what is no ground.
+
+    The median of the ground would be of a large animal itself, which then is as bright as its own ground.
+
+    Args:
+        rows: What `read_objects` gave.
+        mask: The open mask.
+        path: The mask, for messages.
+
+    Returns:
+        bool `(rows, columns)` of the scan reduced by 8; None without a large object.
+
+    Raises:
+        ArtefactError: As `own_pixels`.
+    """
+    large = [row for row in rows if row["area_px"] >= LARGE]
+    if not large:
+        return None
+    found = np.zeros((-(-mask.height // REDUCTION), -(-mask.width // REDUCTION)), np.uint8)
+    for row in large:
+        window = window_of(row)
+        own = own_pixels(mask.read(window), row["area_px"], path, row["label"])
+        sides = (window.top, window.bottom), (window.left, window.right)
+        whole = np.pad(own, [(low % REDUCTION, -high % REDUCTION) for low, high in sides])
+        shape = (len(whole) // REDUCTION, REDUCTION, -1, REDUCTION)
+        place = tuple(slice(low // REDUCTION, -(-high // REDUCTION)) for low, high in sides)
+        found[place] |= whole.reshape(shape).any(axis=(1, 3))
+    return cv2.dilate(found, np.ones((3, 3), np.uint8)) > 0
 
 
 def own_pixels(classes, area, path, label):

@@ -15,6 +15,16 @@ from plankton_keras.scans import ArrayScan
 NAMES = ("non-living", "copepod", "worm")
 
 
+def written(folder, classes, pixels):
+    """Writes mask and table of a class map; gives what `measure_scan` takes."""
+    labeler = BandLabeler(3)
+    labeler.add(label_band(classes, num_classes=3)[0])
+    cv2.imwrite(str(folder / "rg_mask.png"), classes)
+    with open(folder / "rg_objects.csv", "w", newline="") as file:
+        csv.writer(file).writerows([OBJECT_COLUMNS, *object_rows(labeler.finish()[0], NAMES)])
+    return folder, ArrayScan("rg", pixels)
+
+
 @pytest.fixture
 def predicted(tmp_path):
     """A scan with ground of 220 and four objects: one in a notch of another, a worm, and one at the edge."""
@@ -23,14 +33,7 @@ def predicted(tmp_path):
     classes[60:80, 75:95] = 1
     classes[200:210, 200:300] = 2
     classes[0:20, 380:400] = 1
-    pixels = np.where(classes > 0, 110, 220).astype(np.uint8)
-    labeler = BandLabeler(3)
-    labeler.add(label_band(classes, num_classes=3)[0])
-    objects, _ = labeler.finish()
-    cv2.imwrite(str(tmp_path / "rg_mask.png"), classes)
-    with open(tmp_path / "rg_objects.csv", "w", newline="") as file:
-        csv.writer(file).writerows([OBJECT_COLUMNS, *object_rows(objects, NAMES)])
-    return tmp_path, ArrayScan("rg", pixels)
+    return written(tmp_path, classes, np.where(classes > 0, 110, 220).astype(np.uint8))
 
 
 def test_each_object_is_measured_alone_even_in_the_notch_of_another(predicted):
@@ -113,3 +116,23 @@ def test_a_table_that_is_none_is_refused(predicted):
     (folder / "rg_objects.csv").write_text("label,class\n1,copepod\n")
     with pytest.raises(ArtefactError, match=r"rg_objects\.csv is no object table"):
         list(measure_scan(folder, scan))
+
+
+@pytest.mark.parametrize("center", [(803, 795), (500, 1560)], ids=["in the middle", "cut by the edge"])
+def test_a_large_animal_is_not_taken_for_the_ground_around_it(tmp_path, center):
+    # 1000 pixels are more than the local ground is a median of; light falls off to the right.
+    classes = np.zeros((1604, 1607), np.uint8)
+    cv2.circle(classes, center, 500, 1, -1)
+    classes[20:60, 20:60] = 1
+    light = np.linspace(230, 200, classes.shape[1], dtype=np.float32)[None].repeat(len(classes), axis=0)
+    soft = cv2.blur(np.where(classes > 0, 0.5, 1).astype(np.float32), (5, 5))
+    found = list(measure_scan(*written(tmp_path, classes, np.rint(light * soft).astype(np.uint8))))
+    large = max(found, key=lambda each: each.measures["area"]).measures
+    # Half of the light gets through.
+    assert large["median"] == pytest.approx(255 / 2, abs=4)
+    assert large["area_exc"] == pytest.approx(large["area"], rel=0.005)
+
+
+def test_an_animal_that_fills_the_scan_is_measured(tmp_path):
+    found = list(measure_scan(*written(tmp_path, np.ones((400, 400), np.uint8), np.full((400, 400), 90, np.uint8))))
+    assert [each.measures["area"] for each in found] == [160_000]

@@ -169,6 +169,19 @@ def test_objects_are_renamed_and_confirmed(served):
     assert served.job(served.id)["revision"] == 2
 
 
+def test_half_of_a_large_animal_is_not_taken_for_the_ground(tmp_path):
+    pixels = np.full((1000, 1000), 220, np.uint8)
+    pixels[100:900, 100:900] = 150
+    with service(tmp_path / "data") as made:
+        id = made.done(encoded(pixels))
+        request = {"revision": 0, "op": "split", "label": 1, "line": [[500, 0], [500, 999]]}
+        halves = made.client.post(f"/v1/jobs/{id}/corrections", json=request).json()["objects"]
+        assert len(halves) == 2
+        for half in halves:
+            measures = made.client.get(f"/v1/jobs/{id}/objects/{half['label']}").json()["measures"]
+            assert measures["median"] == pytest.approx(150 / 220 * 255, abs=1)
+
+
 def test_what_is_split_is_measured_like_any_object(served):
     # The worm of 20 x 100 from column 60: pixels up to 100 to one piece, or up to 101.
     made = served.correct("split", label=4, line=[[100, 150], [100, 250]])

@@ -15,6 +15,7 @@ from plankton_keras.errors import ArtefactError
 from plankton_keras.files import read_json, sha256, whole_file, write_json
 from plankton_keras.images import open_image
 from plankton_keras.journal import Journal
+from plankton_keras.measuring import covered_by_large, read_objects
 from plankton_keras.predicting import predict_with
 from plankton_keras.scans import open_scan
 from plankton_keras.serve.shapes import write_shapes
@@ -158,11 +159,13 @@ def measure(task, naming, tell):
     write_json(task.folder / CONTENT, content)
     write_json(task.folder / CLASSES, {content["classes"][0]: False, **(living or content["living"])})
     out.replace(task.folder / MEASURES)
-    with open_image(task.prediction / f"{task.stem}_mask.png") as mask:
+    path = task.prediction / f"{task.stem}_mask.png"
+    with open_image(path) as mask:
         write_shapes(task.folder / SHAPES, task.prediction, task.stem, mask, task.folder / MEASURES / "objects.csv")
+        covered = covered_by_large(read_objects(task.prediction, task.stem), mask, path)
     with open_scan(task.scan, gray_range_of(content)) as scan, whole_file(task.folder / GROUND) as partial:
         # For what is measured again after a correction, without another look at the whole scan.
-        np.save(partial, LocalGround(scan).small)
+        np.save(partial, LocalGround(scan, covered=covered).small)
         return result["objects"], scan.dpi or task.dpi, scan.height, scan.width
 
 
