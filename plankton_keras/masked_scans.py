@@ -28,12 +28,14 @@ class MaskedScans:
         pairs: List of `pairs.ScanPair`, all with masks.
         living: Whether each class but the ground is living, by name.
         table: uint8 `(65536,)`, class index by id.
+        passed_over: Ids in the masks, beside 0, that are of no class.
     """
 
     folder: Path
     pairs: list
     living: dict
     table: np.ndarray
+    passed_over: tuple = ()
 
     @property
     def content(self):
@@ -41,6 +43,7 @@ class MaskedScans:
         scans = [{"scan": pair.stem, "path": str(pair.scan)} for pair in self.pairs]
         known = {"model": str(self.folder), "model_sha256": None, "threshold": None, "settings": {"gray_range": ""}}
         known |= {"classes": ["ground", *self.living], "living": self.living, "versions": versions()}
+        known["passed_over"] = list(self.passed_over)
         return {**known, "status": "done", "scans": scans, "failed": []}
 
     def write(self, out):
@@ -89,7 +92,8 @@ def find_masked(folder):
     for pair in pairs:
         with open_mask(pair.mask) as mask:
             ids |= set(mask.ids())
-    return MaskedScans(folder, pairs, *classes_of(ids, path and read_taxa(path)))
+    living, table = classes_of(ids, path and read_taxa(path))
+    return MaskedScans(folder, pairs, living, table, tuple(sorted(each for each in ids if each and not table[each])))
 
 
 def classes_of(ids, taxa=None):

@@ -29,7 +29,10 @@ from plankton_keras.zooprocess_metadata import read_metadata
 # Names of tables in messages, and of their files.
 FILES = {OBJECTS: "objects", ABUNDANCE: "abundance", SPECTRA: "spectra", SLOPES: "slopes"}
 NO_SAMPLES = "No --metadata: no abundance, biovolume or spectrum. plankton measure --template prints a samples.csv."
-
+BY_THE_CHALLENGE = (
+    "Without a taxa.csv ids below 8 are not living, as in the ZooScan challenge; animals that are numbered one by one "
+    "need one id for all, or a taxa.csv."
+)
 TOO_LOW = "its abundance, biovolume and spectrum are of its other scans alone, and too low"
 
 
@@ -77,6 +80,8 @@ class Context:
         paths = {entry["scan"]: moved.get(entry["scan"], Path(entry["path"])) for entry in content["scans"]}
         failed = ", ".join(entry["scan"] for entry in content.get("failed", ()))
         notes = [f"Not predicted, and so not measured: {failed}."] if failed else []
+        if ids := ", ".join(map(str, content.get("passed_over", ()))):
+            notes.append(f"Not measured: the ids {ids} of the masks. {BY_THE_CHALLENGE}")
         if metadata is None:
             return cls(paths, [], **settings, notes=(*notes, NO_SAMPLES))
         read = read_metadata if Path(metadata).is_dir() else read_samples

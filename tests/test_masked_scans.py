@@ -90,6 +90,27 @@ def test_several_ids_without_taxa_go_by_the_challenges_rule():
     assert (living, table[[0, 1, 7, 8, 4000]].tolist()) == ({"living": True}, [0, 0, 0, 1, 1])
 
 
+def test_ids_that_are_passed_over_without_taxa_are_named(tmp_path):
+    # Animals numbered one by one, as Cellpose and scikit-image do.
+    draw(tmp_path / "scans", i1=(50, 50, 40), i7=(150, 50, 40), i8=(50, 200, 40), i9=(200, 200, 40))
+    said = measured(tmp_path / "scans", tmp_path / "m")
+    note = (
+        "Not measured: the ids 1, 7 of the masks. Without a taxa.csv ids below 8 are not living, as in the ZooScan "
+        "challenge; animals that are numbered one by one need one id for all, or a taxa.csv."
+    )
+    assert (said["objects"], note in said["notes"]) == (2, True)
+    again = measured(tmp_path / "m" / "prediction", tmp_path / "again")
+    assert note in again["notes"]
+
+
+def test_nothing_is_said_to_be_passed_over_where_nothing_is(tmp_path):
+    draw(tmp_path / "one", i1=(50, 50, 40))
+    draw(tmp_path / "listed", TAXA, i40=(50, 50, 40), i3=(20, 300, 30))
+    for folder in ("one", "listed"):
+        notes = measured(tmp_path / folder, tmp_path / f"m_{folder}")["notes"]
+        assert not [note for note in notes if "ids" in note]
+
+
 def test_ids_of_one_name_are_one_class():
     taxa = [Taxon(0, "ground", False), Taxon(5, "salp", True), Taxon(6, "salp", True), Taxon(7, "dust", False)]
     living, table = classes_of({0, 5, 6, 7}, taxa)
