@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image as PillowImage
 
 from plankton_keras.cli import main
 from plankton_keras.describe import describe
@@ -76,6 +77,16 @@ def test_info_says_what_was_measured(tmp_path):
         said[name] for name in ("scans", "packages", "reports", "notes")
     ]
     assert found["next"] == f"look at {tmp_path}/m/report_*.html, then import the packages into EcoTaxa"
+
+
+@pytest.mark.parametrize(("dpi", "is_doubtful"), [(72, True), (96, True), (300, False), (2400, False)])
+def test_a_resolution_of_screens_is_said_to_be_doubtful(tmp_path, dpi, is_doubtful):
+    draw(tmp_path / "scans", i1=(50, 50, 40))
+    path = tmp_path / "scans" / "a_scan.png"
+    PillowImage.open(path).save(path, dpi=(dpi, dpi))
+    said = f"A resolution of screens, not of a scanner: a ({dpi} dpi). If it is wrong, so are all millimetres, and "
+    said += "volumes by its cube: correct it in the file."
+    assert (said in measured(tmp_path / "scans", tmp_path / "m")["notes"]) == is_doubtful
 
 
 def test_what_is_written_is_measured_again_like_any_prediction(tmp_path):
