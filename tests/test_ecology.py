@@ -362,6 +362,26 @@ def test_objects_of_no_class_of_the_matrix_count_as_the_likeliest_of_its_classes
     assert [picked(rows, "unclassified")[key] for key in keys] == [None] * 3
 
 
+def test_what_bears_a_name_without_probabilities_has_the_interval_of_its_count():
+    names, living = (*NAMES, "unclassified"), (*LIVING, True)
+    chances = np.tile([[0.5, 0.3, 0.2, 0.0]], (30, 1))
+    taxa, volumes = np.array([3] * 20 + [0] * 10), np.full((30, 3), 0.5)
+    found = Objects(np.array(["a"] * 30), taxa, names, living, volumes, chances)
+    rows = abundances(found, [sample(("a", 4), volume_m3=2)])
+    counted, volume = picked(rows, "unclassified"), picked(rows, "unclassified", "biovolume", "plain")
+    assert (counted["value"], counted["expected"], volume["value"], volume["expected"]) == (40, None, 20, None)
+    # Garwood's ends of 20 objects, each of which stands for 2.
+    for row, factor in ((counted, 2), (volume, 1)):
+        assert row["low"] == pytest.approx(stats.chi2.ppf(0.025, 40) / 2 * factor, rel=0.1)
+        assert row["high"] == pytest.approx(stats.chi2.ppf(0.975, 42) / 2 * factor, rel=0.1)
+    # All others are as without it: of all living 24 are expected.
+    assert picked(rows, TOTAL)["expected"] == pytest.approx(48)
+    assert picked(rows, TOTAL)["low"] < 48 < picked(rows, TOTAL)["high"] < 80
+    rest = abundances(objects("a" * 30, [0] * 30, volumes, chances[:, :3]), [sample(("a", 4), volume_m3=2)])
+    for name in (*NAMES, TOTAL):
+        assert all(picked(rows, name)[end] == pytest.approx(picked(rest, name)[end]) for end in ("low", "high"))
+
+
 def test_of_what_was_not_called_up_to_as_many_could_be_there_as_were_missed():
     # Half of the jellies are called copepods.
     confusion = np.array([[9000, 0, 0], [5000, 5000, 0], [0, 0, 9000]])

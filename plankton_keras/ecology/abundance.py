@@ -122,6 +122,7 @@ def abundances(objects, samples, confusion=None, seed=0):
         sub-sampling and classification), and `adjusted`, `adjusted_low`, `adjusted_high` (abundance only). None where
         nothing is known: per square metre without depths, biovolume without millimetres, `high` of the biovolume of a
         taxon that was not seen (nothing bears its name, and by the probabilities there is less than one object of it),
+        `expected` of a name that no probability is of, such as unclassified (its interval is that of its count),
         `adjusted` of names that are no class of the matrix.
 
     Raises:
@@ -188,10 +189,17 @@ def _estimates(mine, sample, weights, seed):
     seen = np.maximum(certain.sum(axis=0), chances.sum(axis=0))
     spare[np.append(seen, seen[np.flatnonzero(mine.living)].sum()) < 1] = np.nan
     spare[:, 0] = _sparsest(sample)
-    low, high = ends(_with_total(sums, mine.living), spare, seed)
+    drawn, expected = _with_total(sums, mine.living), _with_total(chances.T @ values, mine.living)
+    # No probability is of what bears such a name, as of the unclassified: of it no more than its count is known.
+    unsure = np.flatnonzero(certain.any(axis=0) & ~chances.any(axis=0))
+    if len(unsure):
+        drawn[:, unsure] = drawn_sums(values, mine.taxa[:, None], num_taxa, None, seed)[:, unsure]
+        spare[unsure, 1:] = (certain[:, unsure, None] * values[:, None, 1:]).max(axis=0)
+        expected[unsure] = np.nan
+    low, high = ends(drawn, spare, seed)
     return {
         "value": _with_total(certain.T @ values, mine.living),
-        "expected": None if mine.chances is None else _with_total(chances.T @ values, mine.living),
+        "expected": None if mine.chances is None else expected,
         "low": low,
         "high": high,
     }
