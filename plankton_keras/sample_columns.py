@@ -85,8 +85,10 @@ class Column:
 
 
 def _date(_, text):
+    # Fewer digits would be read as well, 202311 as the first of January.
+    form = "%Y%m%d" if len(text) == 8 and text.isdigit() else "%Y-%m-%d"
     try:
-        date = datetime.datetime.strptime(text, "%Y%m%d" if text.isdigit() else "%Y-%m-%d").date()
+        date = datetime.datetime.strptime(text, form).date()
     except ValueError:
         raise ValueError(f"{text!r} is no date such as 2023-06-26") from None
     if not datetime.date(1800, 1, 1) <= date <= datetime.date.today() + datetime.timedelta(days=1):

@@ -116,6 +116,13 @@ def test_all_problems_of_cells_are_said_at_once_by_row_and_column(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("text", ["202311", "2023111", "2023"])
+def test_digits_that_could_be_several_dates_are_none(tmp_path, text):
+    # Python takes 202311 for 2023-01-01, and 2023111 for one of two days.
+    said = f"row 2, date: {text!r} is no date such as 2023-06-26."
+    assert problems(tmp_path, HEADER + f"a,s,d1,4,1,47,15,{text},0,50\n") == [said]
+
+
 @pytest.mark.parametrize("sentinel", ["99999", "999999", "9999", "-9", "9999.0"])
 def test_numbers_that_stand_for_nothing_are_no_numbers(tmp_path, sentinel):
     rows = f"a,s,d1,4,{sentinel},47,15,,0,50\n"
