@@ -67,6 +67,7 @@ class MeasuredObject:
         mask: bool of the same shape, its pixels.
         alone: uint8, its box and `candidates.MARGIN` pixels around it, without other objects, the ground at 255.
         measures: The dictionary of `measures.zooprocess.measure`.
+        mixed: Whether its pixels are of several classes.
     """
 
     scan: str
@@ -79,6 +80,7 @@ class MeasuredObject:
     mask: np.ndarray
     alone: np.ndarray
     measures: dict
+    mixed: bool = False
 
 
 def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, names=()):
@@ -126,9 +128,10 @@ def measure_scan(folder, scan, pixel_mm=None, legacy=False, grouping=AS_FOUND, n
             if grouping.separate and piece.multiple:
                 pieces = [_part(piece, each, names, classes[window.within(wide).slices]) for each in parts]
             views = [each.window.grown(MARGIN, scan.height, scan.width).within(wide).slices for each in pieces]
+            kinds = [classes[each.window.within(wide).slices][each.mask] for each in pieces]
             return [
-                measure_piece(ground, each, classes[view] > 0, pixel_mm, legacy)
-                for each, view in zip(pieces, views, strict=True)
+                replace(measure_piece(ground, each, classes[view] > 0, pixel_mm, legacy), mixed=bool(np.ptp(kind)))
+                for each, view, kind in zip(pieces, views, kinds, strict=True)
             ]
 
         highest = max((row["label"] for row in rows), default=0)

@@ -33,6 +33,7 @@ class MeasuredScan:
         grouping: The `measuring.Grouping`.
         dpi: Resolution that its millimetres are of, or None.
         too_large: Names of objects that no package has, since EcoTaxa takes no vignettes of their size.
+        mixed: Names of objects whose pixels are of several classes.
     """
 
     stem: str
@@ -44,6 +45,7 @@ class MeasuredScan:
     grouping: Grouping = AS_FOUND
     dpi: float | None = None
     too_large: tuple = ()
+    mixed: tuple = ()
 
     @property
     def name(self):

@@ -11,7 +11,7 @@ from plankton_keras.config import parse_gray_range
 from plankton_keras.ecology.abundance import MODELS, Objects, abundances
 from plankton_keras.ecology.spectra import spectra
 from plankton_keras.ecotaxa.package import write_packages
-from plankton_keras.errors import ArtefactError, InputError
+from plankton_keras.errors import ArtefactError, InputError, and_others, counted
 from plankton_keras.files import sha256
 from plankton_keras.images import pixel_mm
 from plankton_keras.journal import read_journal
@@ -176,6 +176,15 @@ def _tables(measured, content, context):
     large = [name for scan in measured for name in scan.too_large]
     if large:
         notes.append(f"Larger than EcoTaxa takes, and in no package for it: {', '.join(large)}.")
+    mixed = [name for scan in measured for name in scan.mixed]
+    # A network's classes run into one another; in masks of one's own each taxon is meant.
+    if mixed and content["model_sha256"] is None:
+        verbs = ("is", "counts") if len(mixed) == 1 else ("are", "count")
+        said = (
+            f"{counted(len(mixed), 'object')} of the masks {verbs[0]} of several taxa that touch, and {verbs[1]} once"
+        )
+        names = ", ".join(mixed[:10]) + and_others(len(mixed) - 10)
+        notes.append(f"{said}, as the one of most of its pixels: {names}. Leave a pixel of ground between them.")
     tables = {OBJECTS: rows} if rows else {}
     adjusting = []
     # Each sample by itself: what one lacks, such as a resolution, takes nothing from the others.
@@ -224,7 +233,8 @@ def _measure_scan(folder, stem, content, context, out, taken, tell):
         for place, each in enumerate(objects)
     ]
     shown = keep(rows, [each.alone for each in objects])
-    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping, dpi, tuple(too_large))
+    mixed = tuple(f"{stem}_{each.label}" for each in objects if each.mixed)
+    return MeasuredScan(stem, sample, rows, named, packages, shown, context.grouping, dpi, tuple(too_large), mixed)
 
 
 def _check_scan(content, stem, path):

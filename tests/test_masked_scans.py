@@ -122,6 +122,22 @@ def test_nothing_is_said_to_be_passed_over_where_nothing_is(tmp_path):
         assert not [note for note in notes if "ids" in note]
 
 
+def test_objects_of_several_taxa_that_touch_are_counted_and_named(tmp_path):
+    # A Calanus with a larger fibre at its side, and an Oithona.
+    squares = {"i40": (50, 50, 40), "i3": (40, 90, 60), "i900": (200, 200, 20)}
+    draw(tmp_path / "scans", TAXA, **squares)
+    said = measured(tmp_path / "scans", tmp_path / "m")
+    found = [(row["taxon"], int(row["area"])) for row in rows(tmp_path / "m" / "objects.csv")]
+    assert found == [("fibre", 40 * 40 + 60 * 60), ("Oithona", 400)]
+    note = (
+        "1 object of the masks is of several taxa that touch, and counts once, as the one of most of its pixels: a_1. "
+        "Leave a pixel of ground between them."
+    )
+    assert note in said["notes"]
+    draw(tmp_path / "apart", TAXA, **squares | {"i3": (40, 91, 60)})
+    assert not [each for each in measured(tmp_path / "apart", tmp_path / "n")["notes"] if "touch" in each]
+
+
 def test_ids_of_one_name_are_one_class():
     taxa = [Taxon(0, "ground", False), Taxon(5, "salp", True), Taxon(6, "salp", True), Taxon(7, "dust", False)]
     living, table = classes_of({0, 5, 6, 7}, taxa)
