@@ -7,6 +7,7 @@ from samples.csv or from ZooProcess' own metadata (`zooprocess_metadata`), and p
 import dataclasses
 import datetime
 import difflib
+import re
 
 from plankton_keras.errors import InputError, and_others, did_you_mean
 from plankton_keras.sample_columns import COLUMNS
@@ -265,7 +266,20 @@ def _warnings(samples):
         (flat, "no range of depths: nothing per square metre"),
         (whole, "a fraction tot beside others: animals in both count twice"),
     )
-    return [f"{_named(names)} {text}." for names, text in said if names]
+    return [f"{_named(names)} {text}." for names, text in said if names] + _namesakes(samples)
+
+
+def _namesakes(samples):
+    """Names samples that may be one: each would have a part of its abundance."""
+    alike = {}
+    for each in samples:
+        alike.setdefault(re.sub(r"[\s_-]+", " ", each.sample.casefold()), []).append(each.sample)
+    return [
+        f"The samples {', '.join(names)} differ by capitals and signs only: scans of one sample need one name, or each "
+        "counts as a sample of its own."
+        for names in alike.values()
+        if names[1:]
+    ]
 
 
 def _named(names):

@@ -239,3 +239,16 @@ def test_many_problems_are_counted(tmp_path):
     found = problems(tmp_path, HEADER + rows)
     assert len(found) == 31
     assert found[-1] == "and 10 more."
+
+
+def test_samples_of_nearly_one_name_are_named(tmp_path):
+    rows = [
+        f"{scan},{name},d{scan},4,200,,,,0,50"
+        for scan, name in zip("abcde", ("St 6", "st_6", "ST-6", "st6", "t"), strict=True)
+    ]
+    samples, warnings = read_samples(table(tmp_path, HEADER + "\n".join(rows)))
+    assert len(samples) == 5
+    assert warnings == [
+        "The samples St 6, st_6, ST-6 differ by capitals and signs only: scans of one sample need one name, or each "
+        "counts as a sample of its own."
+    ]
