@@ -55,6 +55,24 @@ def check_packed(path, height, width, bits, size):
         raise cut_off(path, f"{size} bytes", f"at least {least} bytes for {width} x {height} pixels")
 
 
+def of_squares(across, down):
+    """Gives the resolution of square pixels, which all measures are of.
+
+    Args:
+        across: Dots per inch or any other length from left to right.
+        down: The same from top to bottom; 0 if it is not known.
+
+    Returns:
+        That across; None where the two differ by more than 1 %.
+
+    Example:
+
+    >>> of_squares(2400, 2400), of_squares(2400, 1200)
+    (2400, None)
+    """
+    return across if not down or abs(across / down - 1) <= 0.01 else None
+
+
 def check_png(path, file):
     """Walks through the parts of a PNG, for OpenCV takes the memory that each says it needs.
 
@@ -82,9 +100,9 @@ def check_png(path, file):
             width, height, depth, colour = struct.unpack(">IIBB", file.read(10).ljust(10, b"\0"))
             check_packed(path, height, width, depth * {2: 3, 4: 2, 6: 4}.get(colour, 1), size)
         if kind == b"pHYs" and length == 9:
-            across, _, unit = struct.unpack(">IIB", file.read(9))
+            across, down, unit = struct.unpack(">IIB", file.read(9))
             # Dots per metre; other units only tell the shape of a pixel.
-            dpi = (round(across * 0.0254, 2) or None) if unit == 1 else None
+            dpi = (round((of_squares(across, down) or 0) * 0.0254, 2) or None) if unit == 1 else None
         at += 12 + length
     return dpi
 

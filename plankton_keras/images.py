@@ -23,6 +23,7 @@ from plankton_keras.image_claims import (
     check_size,
     cut_off,
     first_line,
+    of_squares,
     size_in_header,
 )
 from plankton_keras.tiff import LOSSY, Segments, check_page, dpi_of
@@ -230,7 +231,8 @@ def _open_jpeg(path):
     check_packed(path, *size_in_header(path, "JPEG"), 8, path.stat().st_size)
     dpi = None
     if head[6:11] == b"JFIF\0" and head[13:14] in (b"\1", b"\2"):
-        dpi = round(int.from_bytes(head[14:16], "big") * (1.0 if head[13] == 1 else 2.54), 2)
+        across, down = (int.from_bytes(head[at : at + 2], "big") for at in (14, 16))
+        dpi = round((of_squares(across, down) or 0) * (1.0 if head[13] == 1 else 2.54), 2)
     return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None, lossy=True)
 
 
@@ -241,7 +243,8 @@ def _open_bmp(path):
     if int.from_bytes(head[14:18], "little") >= 40:
         height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
         bits, packed = int.from_bytes(head[28:30], "little"), head[30] in (1, 2)
-        dpi = round(int.from_bytes(head[38:42], "little") * 0.0254, 2) or None
+        across, down = (int.from_bytes(head[at : at + 4], "little") for at in (38, 42))
+        dpi = round((of_squares(across, down) or 0) * 0.0254, 2) or None
     else:
         # The header of OS/2 has 16 bits for a side.
         width, height, bits = (int.from_bytes(head[at : at + 2], "little") for at in (18, 20, 24))

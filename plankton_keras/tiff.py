@@ -7,7 +7,15 @@ from collections import OrderedDict
 import numpy as np
 
 from plankton_keras.errors import InputError
-from plankton_keras.image_claims import COPY, check_inner_jpeg, check_packed, check_size, cut_off, first_line
+from plankton_keras.image_claims import (
+    COPY,
+    check_inner_jpeg,
+    check_packed,
+    check_size,
+    cut_off,
+    first_line,
+    of_squares,
+)
 
 # Strips or tiles of a compressed TIFF that are kept decoded, so that a band of rows decodes each once.
 KEPT_BYTES = 256 * 2**20
@@ -64,13 +72,14 @@ def dpi_of(page):
         page: A `tifffile.TiffPage`.
 
     Returns:
-        Dots per inch, or None.
+        Dots per inch, or None, also where pixels are not square.
     """
-    x, unit = page.tags.get("XResolution"), page.tags.get("ResolutionUnit")
+    x, y, unit = (page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit"))
     scale = {2: 1.0, 3: 2.54}.get(int(unit.value) if unit else 2)
     if x is None or scale is None or not x.value[0] or not x.value[1]:
         return None
-    dpi = x.value[0] / x.value[1] * scale
+    down = y.value[0] / y.value[1] if y is not None and y.value[1] else 0
+    dpi = (of_squares(x.value[0] / x.value[1], down) or 0) * scale
     return round(dpi, 2) if dpi > 1 else None
 
 

@@ -173,6 +173,15 @@ def test_too_many_pixels_are_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+@pytest.mark.parametrize(("down", "is_square"), [(1200, False), (2390, True)])
+def test_pixels_that_are_not_square_have_no_resolution(tmp_path, name, down, is_square):
+    # Millimetres of what is twice as long across as down would be wrong, and nothing would say so.
+    PillowImage.fromarray(GRAY).save(tmp_path / name, dpi=(2400, down))
+    with open_image(tmp_path / name) as image:
+        assert image.dpi == (pytest.approx(2400, rel=1e-3) if is_square else None)
+
+
 @pytest.mark.parametrize(
     ("name", "write", "dpi"),
     [
