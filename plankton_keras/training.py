@@ -49,7 +49,7 @@ def compile_model(model, config, class_weights=None):
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
-    kept, thaw = ["gamma", "beta", "bias"], {}
+    thaw = {}
     if config.frozen_epochs:
         if config.model == "unet":
             raise SettingError(
@@ -63,8 +63,10 @@ def compile_model(model, config, class_weights=None):
         thaw = plan(encoder, first, 2 * first)
     # The gradient is the sum over replicas, each of which clips its own part.
     optimizer = ThawingAdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0 / replicas, thaw=thaw)
-    # What starts from pretrained weights shall not be drawn to zero.
-    optimizer.exclude_from_weight_decay(var_names=[*kept, *thaw])
+    # What starts from pretrained weights shall not be drawn to zero. Keras looks for names in those of variables, which
+    # are paths under TensorFlow alone.
+    thawing = [variable for variable in model.trainable_variables if variable.path in thaw]
+    optimizer.exclude_from_weight_decay(var_list=thawing, var_names=["gamma", "beta", "bias"])
     if config.model in SEGMENTATION_MODELS:
         loss, scores = SegmentationLoss(config.loss, class_weights=class_weights), PixelScores()
         # Keras divides a loss by the number of replicas where it reduces it, but this one is a scalar already.

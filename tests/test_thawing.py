@@ -59,6 +59,14 @@ def test_the_encoder_stays_then_thaws_from_the_last_layer_to_the_first_and_its_s
     assert not np.array_equal(trained, head)
 
 
+def test_no_weight_decays_that_is_pretrained_under_jax_either():
+    # TensorFlow asks for its own variables, which are named after the path; JAX for those of Keras, which are not.
+    model = built()
+    decays = {each.path: model.optimizer._use_weight_decay(each) for each in model.trainable_variables}
+    assert not any(decays[path] for path in model.optimizer.thaw)
+    assert decays[model.get_layer("logits").kernel.path]
+
+
 @pytest.mark.slow
 def test_without_frozen_epochs_all_layers_move_at_once():
     model = built(TrainConfig.from_json({**CONFIG.to_json(), "frozen_epochs": 0}))
