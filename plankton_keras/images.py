@@ -106,6 +106,7 @@ class Image:
         width: Columns.
         channels: 1 for gray, 3 for red green blue, 4 with opacity.
         dtype: uint8 or uint16.
+        largest: The value that stands for white; netpbm may have one below that of its type.
         dpi: Dots per inch as the file says, or None.
         lossy: Whether the compression changes pixels.
     """
@@ -119,6 +120,7 @@ class Image:
         self.height, self.width = pixels.shape[:2]
         self.channels = pixels.shape[2] if len(pixels.shape) == 3 else 1
         self.dtype = np.dtype(pixels.dtype).newbyteorder("=")
+        self.largest = np.iinfo(self.dtype).max
 
     def read(self, window):
         """Reads a window that lies within the image.
@@ -192,7 +194,9 @@ def _open_netpbm(path):
         raise cut_off(
             path, f"{found} bytes", f"{expected} bytes, a header of {match.end()} and {width} x {height} pixels"
         )
-    return Image(path, "netpbm", np.memmap(path, dtype, "r", match.end(), shape))
+    image = Image(path, "netpbm", np.memmap(path, dtype, "r", match.end(), shape))
+    image.largest = largest
+    return image
 
 
 def _open_tiff(path):

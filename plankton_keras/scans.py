@@ -57,12 +57,15 @@ class Scan(_Opened):
         self.stem, self.dpi = stem_of(image.path), image.dpi
         if image.channels > 1:
             log.warning("%s is in colour: it is converted to gray", image.path)
-        self._limits = None
+        self._limits = self._levels = None
         if image.dtype == np.uint16:
             self._limits = gray_range or gray_limits(self._median())
             log.warning("%s has 16 bits: gray levels %d to %d become 0 to 255", image.path, *self._limits)
         elif gray_range:
             log.warning("%s has 8 bits: --gray-range is not applied", image.path)
+        if image.largest < 255:
+            self._levels = np.minimum(np.arange(256) * 255.0 / image.largest + 0.5, 255).astype(np.uint8)
+            log.warning("%s has gray levels 0 to %d: they become 0 to 255", image.path, image.largest)
 
     def read(self, window):
         """Reads a window.
@@ -75,7 +78,7 @@ class Scan(_Opened):
         """
         pixels = self._gray(window)
         if self._limits is None:
-            return pixels
+            return pixels if self._levels is None else self._levels[pixels]
         low, high = self._limits
         scaled = (pixels.astype(np.float32) - low) * (256.0 / (high - low + 1)) + 0.5
         return np.clip(scaled, 0, 255).astype(np.uint8)

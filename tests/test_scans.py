@@ -36,6 +36,15 @@ def test_the_limits_saturate_at_16_bits():
     assert gray_limits(65535) == (903, 65536)
 
 
+def test_the_white_of_a_netpbm_scan_is_255_and_the_ids_of_its_mask_stay(tmp_path, caplog):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 4 1 100 " + bytes([0, 50, 90, 100]))
+    with open_scan(path) as scan, open_mask(path) as mask:
+        assert scan.read(Window(0, 0, 1, 4)).tolist() == [[0, 128, 230, 255]]
+        assert mask.read(Window(0, 0, 1, 4)).tolist() == [[0, 50, 90, 100]]
+    assert f"{path} has gray levels 0 to 100: they become 0 to 255" in caplog.text
+
+
 def test_a_gray_range_for_8_bits_is_said_and_not_applied(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 80), 99, np.uint8))
     with open_scan(tmp_path / "a.png", (1, 2)) as scan:
