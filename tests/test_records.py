@@ -49,6 +49,15 @@ def test_validation_and_test_scans_come_back_whole_from_their_patches(tiny_scans
         assert (mask == (ids.read(whole) == 8)).all()
 
 
+def test_training_scans_of_which_patches_were_left_out_are_not_put_together(tiny_scans, tiny_records, tmp_path):
+    with pytest.raises(ArtefactError) as caught:
+        records.rebuild_scans(tiny_records, records.read_manifest(tiny_records), "train")
+    assert str(caught.value).startswith(f"{tiny_records} holds {records.read_manifest(tiny_records).count('train')} of")
+    whole = write(tiny_scans, tmp_path / "whole", config=RecordsConfig(patch_size=64, ground_keep=1.0))
+    scan = records.rebuild_scans(tmp_path / "whole", whole, "train")["a"][0]
+    assert scan.min() > 0
+
+
 def test_every_training_patch_with_an_object_is_kept_and_some_empty_ones(tiny_scans, tiny_records):
     manifest = records.read_manifest(tiny_records)
     kept = {(patch.scan, patch.window) for patch in records.read_patches(tiny_records, manifest, "train")}

@@ -25,7 +25,7 @@ from plankton_keras.errors import ArtefactError, InputError
 from plankton_keras.files import read_json, scratch, sha256, whole_file, write_json
 from plankton_keras.leaks import check_windows
 from plankton_keras.noise import no_noise
-from plankton_keras.patches import check_classes, class_pixels, class_table, kept_rows
+from plankton_keras.patches import check_classes, class_pixels, class_table, kept_rows, windows_of
 from plankton_keras.scans import open_pair
 from plankton_keras.schema import AFTER, BEFORE, REWRITE
 
@@ -223,15 +223,26 @@ def rebuild_scans(folder, manifest, split):
     Args:
         folder: The records folder.
         manifest: Its manifest.
-        split: `val` or `test`.
+        split: Name of the split.
 
     Returns:
         A dictionary from stem to `(image, mask)`: uint8 `(height, width)` gray levels and class indices, memory-mapped.
+
+    Raises:
+        ArtefactError: If patches of the split were left out: their place would be black.
     """
-    scans = {}
+    scans, cut = {}, 0
     for source in manifest.sources:
         if source.split == split:
+            cut += sum(map(len, windows_of(source.height, source.width, manifest.patch_size)))
             scans[source.stem] = scratch(source.height, source.width), scratch(source.height, source.width)
+    found = manifest.count(split)
+    if split == "train" and found < cut:
+        raise ArtefactError(
+            f"{folder} holds {found} of {cut} patches of the split 'train': scans cannot be put together of them.",
+            "the split val or test, of which every patch is kept.",
+            "choose another --split, or give the folder of scans and masks.",
+        )
     for patch in read_patches(folder, manifest, split):
         # Where the scan is smaller than a patch, numpy's slices cut the padding off.
         for whole, part in zip(scans[patch.scan], (patch.image, patch.mask), strict=True):
