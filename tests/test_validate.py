@@ -297,6 +297,15 @@ def test_records_are_whole_and_every_damaged_shard_is_named(tiny_records, tmp_pa
     assert run(copy, "--quiet")[0] == 4
 
 
+def test_masks_are_refused_where_there_are_no_scans(tiny_records, tmp_path):
+    result = CliRunner().invoke(main, ["validate", str(tiny_records), "--masks", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"--masks is '{tmp_path}', but {tiny_records} is no folder of scans: records.\n"
+        "Expected: a folder of scans.\nFix: leave --masks out.\n",
+    )
+
+
 def predictions(folder):
     """A prediction folder of one scan, as predict writes it."""
     scan, mask = tiny_scan(1)

@@ -3,6 +3,7 @@
 import click
 
 from plankton_keras.cli import options, output
+from plankton_keras.errors import SettingError
 
 
 @click.command()
@@ -24,6 +25,12 @@ def validate(path, masks, flags):
     from plankton_keras.scan_checks import check_scans
 
     kind = kind_of(path)
+    if kind and masks:
+        raise SettingError(
+            f"--masks is {str(masks)!r}, but {path} is no folder of scans: {kind}.",
+            "a folder of scans.",
+            "leave --masks out.",
+        )
     if kind:
         output.prepare(flags.quiet)
         findings, code = check_artefact(path), 4
