@@ -385,6 +385,15 @@ def test_options_of_scans_are_refused_for_a_run_of_vignettes(tmp_path, monkeypat
         )
 
 
+@pytest.mark.parametrize("option", ["--threshold 0.9", "--wanted recall=0.9", "--turns", "--allow-training-scans"])
+def test_options_of_runs_are_refused_where_masks_alone_are_scored(tmp_path, option):
+    refused = run("evaluate", "--masks", tmp_path, "data", "--out", tmp_path / "e", *option.split(), code=2).stderr
+    flag = option.split()[0]
+    assert refused == (
+        f"{flag} has no effect on masks without a run.\nExpected: a run beside them.\nFix: leave {flag} out.\n"
+    )
+
+
 def test_the_report_opens_with_the_figures_of_metrics_json(chain):
     folder, said = chain
     page = (folder / "evaluation" / "report.html").read_text()

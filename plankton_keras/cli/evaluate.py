@@ -37,6 +37,9 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
     *models, data = runs
     if not models and not masks:
         raise click.UsageError("Missing argument 'DATA': give a run and what to score it on.")
+    if not models:
+        idle = {**settings, "gray_range": None, "allow_training_scans": allow_training_scans or None}
+        _check_idle(idle, "masks without a run", "a run beside them.")
     config = options.build_config(PredictConfig, settings, config_file)
     options.keep_apart(out, flags.overwrite, [*runs, masks])
     from plankton_keras.files import claim_folder
@@ -49,7 +52,7 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
 
     what = {"data": str(data), "split": split, "provenance": _provenance(models)}
     if models and is_classifier(models[0]):
-        _check_idle(models[0], {"masks": masks, **settings, "turns": None})
+        _check_idle({"masks": masks, **settings, "turns": None}, f"{models[0]}, a run of vignettes", "--turns.")
         classifiers = _asked([load_classifier(model) for model in models], config)
         result, lines, crops = *_evaluate_classifiers(classifiers, data, split, allow_training_scans), ()
     else:
@@ -58,12 +61,12 @@ def evaluate(runs, out, split, masks, allow_training_scans, config_file, flags, 
     _finish({**result, **what}, lines, crops, out, flags)
 
 
-def _check_idle(model, given):
-    """Refuses options that do nothing for runs of vignettes; a --config names all settings, and is not asked."""
+def _check_idle(given, what, expected):
+    """Refuses options that do nothing for what is scored; a --config names all settings, and is not asked."""
     from plankton_keras.errors import SettingError
 
     for flag in ("--" + name.replace("_", "-") for name, value in given.items() if value is not None):
-        raise SettingError(f"{flag} has no effect on {model}, a run of vignettes.", "--turns.", f"leave {flag} out.")
+        raise SettingError(f"{flag} has no effect on {what}.", expected, f"leave {flag} out.")
 
 
 def _finish(result, lines, crops, out, flags):
