@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -392,6 +393,20 @@ def test_options_of_runs_are_refused_where_masks_alone_are_scored(tmp_path, opti
     assert refused == (
         f"{flag} has no effect on masks without a run.\nExpected: a run beside them.\nFix: leave {flag} out.\n"
     )
+
+
+def test_a_quiet_demo_has_its_commands_say_nothing_on_the_way(tmp_path, tiny_scans, monkeypatch):
+    module = sys.modules["plankton_keras.cli.demo"]
+    monkeypatch.setattr(module, "commands", lambda folder: [(["validate", str(tiny_scans)], None)])
+    monkeypatch.setattr("plankton_keras.synthetic.write_scans", lambda folder, **_: folder.mkdir(parents=True) or [])
+    for name in ("evaluation", "predictions"):
+        (tmp_path / name).mkdir()
+    scores = {"pixel": {"f1": 1.0}, "baselines": {"threshold": {"pixel": {"f1": 0.5}}}}
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(scores))
+    (tmp_path / "predictions" / "a_overlay.jpg").touch()
+    said = run("demo", tmp_path, "--quiet")
+    assert said.stderr == ""
+    assert "F1 of living pixels on the test scan: 1.000" in said.stdout
 
 
 def test_the_report_opens_with_the_figures_of_metrics_json(chain):

@@ -38,6 +38,7 @@ def demo(folder, flags):
         # A step that was cut is completed where it can be, and done again where it cannot.
         cut = "--out" in command and Path(command[command.index("--out") + 1]).exists()
         words = [*command, *([output.AGAIN[command[0]]] if cut and command[0] in output.AGAIN else [])]
+        words += ["--quiet"] if flags.quiet else []
         click.get_current_context().parent.command.main(args=words, standalone_mode=False)
     scores = read_json(folder / "evaluation" / "metrics.json", f"delete {folder} and run the demo again.")
     plain = scores["baselines"]["threshold"]["pixel"]["f1"]
