@@ -81,7 +81,8 @@ def check_scans(folder, masks=None, progress=None, whole=True):
     """
     pairs, problems = survey(folder, masks)
     findings = [Finding.of("names", each) for each in problems]
-    if any(pair.mask for pair in pairs):
+    # Who names a folder of masks wants one of each scan, as make-tfrecords does.
+    if masks or any(pair.mask for pair in pairs):
         findings += [_lonely(pair) for pair in pairs if not pair.mask]
     table = find_taxa(folder)
     taxa, bad = found_by("taxa.csv", read_taxa, table) if table else (None, [])

@@ -297,6 +297,13 @@ def test_records_are_whole_and_every_damaged_shard_is_named(tiny_records, tmp_pa
     assert run(copy, "--quiet")[0] == 4
 
 
+def test_a_folder_of_masks_with_none_of_the_scans_is_an_error(tmp_path):
+    folder = save(tmp_path / "s")
+    (tmp_path / "masks").mkdir()
+    code, said = run(folder, "--masks", tmp_path / "masks", "--quiet")
+    assert (code, f"{folder / 'a_scan.png'} has no mask." in said) == (3, True)
+
+
 def test_masks_are_refused_where_there_are_no_scans(tiny_records, tmp_path):
     result = CliRunner().invoke(main, ["validate", str(tiny_records), "--masks", str(tmp_path)])
     assert (result.exit_code, result.stderr) == (
