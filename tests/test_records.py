@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -56,6 +57,17 @@ def test_training_scans_of_which_patches_were_left_out_are_not_put_together(tiny
     whole = write(tiny_scans, tmp_path / "whole", config=RecordsConfig(patch_size=64, ground_keep=1.0))
     scan = records.rebuild_scans(tmp_path / "whole", whole, "train")["a"][0]
     assert scan.min() > 0
+
+
+def test_records_of_vignettes_hold_no_scan(tiny_records):
+    manifest = replace(records.read_manifest(tiny_records), kind="vignettes")
+    with pytest.raises(ArtefactError) as caught:
+        records.rebuild_scans("cut", manifest, "val")
+    assert str(caught.value) == (
+        "cut holds vignettes, not scans.\n"
+        "Expected: records of scans and masks, or a folder of them.\n"
+        "Fix: score a run of vignettes on it."
+    )
 
 
 def test_every_training_patch_with_an_object_is_kept_and_some_empty_ones(tiny_scans, tiny_records):

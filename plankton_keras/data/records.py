@@ -229,8 +229,15 @@ def rebuild_scans(folder, manifest, split):
         A dictionary from stem to `(image, mask)`: uint8 `(height, width)` gray levels and class indices, memory-mapped.
 
     Raises:
-        ArtefactError: If patches of the split were left out: their place would be black.
+        ArtefactError: If the records are of vignettes, or patches of the split were left out: their place would be
+            black.
     """
+    if manifest.kind != schema.PATCHES:
+        raise ArtefactError(
+            f"{folder} holds {manifest.kind}, not scans.",
+            "records of scans and masks, or a folder of them.",
+            "score a run of vignettes on it.",
+        )
     scans, cut = {}, 0
     for source in manifest.sources:
         if source.split == split:
