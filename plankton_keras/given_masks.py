@@ -21,18 +21,19 @@ from plankton_keras.threads import in_order
 from plankton_keras.tiles import Window
 
 
-def mask_contestant(masks, target):
+def mask_contestant(masks, target, stems=()):
     """Makes a contestant of masks that were predicted elsewhere.
 
     Args:
         masks: A folder of mask images, or a CSV file as the challenge takes it.
         target: The `taxa.Target` whose class indices the masks hold.
+        stems: Names of the scans that will be scored, of which the folder must hold a mask each.
 
     Returns:
         The `evaluation.Contestant`; its source is the path.
 
     Raises:
-        InputError: If there is no such path, or the target has more classes than a CSV can tell apart.
+        InputError: If there is no such path, the target has more classes than a CSV can tell apart, or as `find_mask`.
     """
     masks, names = Path(masks), target.names
     if not masks.exists():
@@ -43,6 +44,9 @@ def mask_contestant(masks, target):
             "masks of class indices.",
             "give a folder of mask images.",
         )
+    # What is missing is said before models beside the masks have scored all scans.
+    for stem in stems if masks.is_dir() else ():
+        find_mask(masks, stem)
     predict = predict_csv if masks.is_file() else predict_images
     return Contestant(str(masks), None, None, names, target, functools.partial(predict, masks, names))
 

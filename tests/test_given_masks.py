@@ -39,6 +39,13 @@ def error_of(function, *arguments):
     return str(caught.value).splitlines()
 
 
+def test_a_scan_without_a_mask_is_named_before_any_is_scored(tmp_path):
+    cv2.imwrite(str(tmp_path / "a_mask.png"), blobs(600, 80))
+    mask_contestant(tmp_path, living_target(), ["a"])
+    what, *_ = error_of(mask_contestant, tmp_path, living_target(), ["a", "b"])
+    assert what == f"{tmp_path} holds no mask of the scan b."
+
+
 @pytest.mark.parametrize("white", [1, 3, 255])
 def test_any_two_values_are_ground_and_foreground(tmp_path, white):
     mask = blobs(600, 80)

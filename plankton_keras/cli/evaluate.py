@@ -122,7 +122,7 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
 
     contestants = [model_contestant(predictor, config, progress_of) for predictor in predictors]
     if masks:
-        contestants.append(mask_contestant(masks, target))
+        contestants.append(mask_contestant(masks, target, [truth.stem for truth in truths]))
     result, crops = compare(contestants, truths)
     lines = [*(warning["text"] for warning in warnings), f"{counted(len(truths), 'scan')} of {data_and_split[0]}"]
     return {**result, "warnings": warnings}, [*lines, *_comparison_lines(result)], crops
