@@ -5,6 +5,7 @@ or tiles that a window touches. Other formats can only be decoded whole: once, i
 """
 
 import contextlib
+import logging
 import re
 import tempfile
 from pathlib import Path
@@ -26,7 +27,9 @@ from plankton_keras.image_claims import (
     of_squares,
     size_in_header,
 )
-from plankton_keras.tiff import LOSSY, Segments, check_page, dpi_of
+from plankton_keras.tiff import LOSSY, Segments, check_page, dpi_of, goes_on
+
+log = logging.getLogger(__name__)
 
 MM_PER_INCH = 25.4
 # How PNG is written: without filters it is smaller than by default, and twice as fast to write and to read; gray levels
@@ -203,8 +206,11 @@ def _open_tiff(path):
     """Maps an uncompressed TIFF, or opens the segments of a compressed one."""
     with contextlib.ExitStack() as stack:
         try:
-            page = stack.enter_context(tifffile.TiffFile(path)).pages[0]
+            file = stack.enter_context(tifffile.TiffFile(path))
+            page = file.pages[0]
             check_page(path, page)
+            if goes_on(file):
+                log.warning("%s has several pages: only the first is read", path)
             kind = tifffile.PHOTOMETRIC(page.photometric).name
             options = {"dpi": dpi_of(page), "lossy": page.compression in LOSSY, "inverted": kind == "MINISWHITE"}
             mapped = tifffile.memmap(path, page=0, mode="r") if page.is_memmappable else None

@@ -1,5 +1,6 @@
 """A page of a TIFF file: whether it can be read, its resolution, and its parts, decoded as windows ask for them."""
 
+import contextlib
 import operator
 import threading
 from collections import OrderedDict
@@ -63,6 +64,18 @@ def _segment(page):
     if page.is_tiled:
         return operator.index(page.tilelength), operator.index(page.tilewidth)
     return min(operator.index(page.rowsperstrip), page.imagelength), page.imagewidth
+
+
+def goes_on(file):
+    """Tells whether a TIFF has a second page as large as the first, which is no smaller copy for looking at.
+
+    Args:
+        file: An open `tifffile.TiffFile`.
+    """
+    # What is wrong with a second page is no matter of the first.
+    with contextlib.suppress(Exception):
+        return file.pages[1].shape == file.pages[0].shape
+    return False
 
 
 def dpi_of(page):

@@ -74,6 +74,16 @@ def test_jpeg_is_read_nearly_as_written(tmp_path):
         assert np.abs(image.read(WINDOWS[0]).astype(int) - smooth).max() <= 4
 
 
+@pytest.mark.parametrize(("shapes", "is_said"), [([(60, 80)] * 2, True), ([(60, 80), (30, 40)], False)])
+def test_a_tiff_of_several_scans_is_said_and_a_smaller_copy_in_it_is_not(tmp_path, caplog, shapes, is_said):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for value, shape in enumerate(shapes):
+            file.write(np.full(shape, value, np.uint8), contiguous=False)
+    with open_image(tmp_path / "a.tif") as image:
+        assert not image.read(Window(0, 0, 60, 80)).any()
+    assert (f"{tmp_path / 'a.tif'} has several pages: only the first is read" in caplog.text) == is_said
+
+
 def test_the_format_is_told_from_the_content(tmp_path):
     by_opencv(tmp_path / "a.png", GRAY)
     (tmp_path / "a.png").rename(tmp_path / "a.tif")
