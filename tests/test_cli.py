@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from conftest import tiny_scan, write_p5
 
 from plankton_keras.cli import main
+from plankton_keras.cli.output import listen
 
 COMMANDS = sorted(main.commands)
 
@@ -349,6 +351,13 @@ def test_a_scan_that_was_done_and_is_bad_since_is_not_done(chain, tiny_scans, tm
     said = json.loads(run(*words, code=3).stdout)
     assert (said["scans"], [entry["path"] for entry in said["failed"]]) == ([], [str(path)])
     assert json.loads((tmp_path / "p" / "prediction.json").read_text())["scans"] == []
+
+
+@pytest.mark.parametrize(("quiet", "said"), [(True, ""), (False, "a.png is in colour\n")])
+def test_quiet_keeps_warnings_back_too(quiet, said, capsys):
+    listen(quiet)
+    logging.getLogger("plankton_keras.scans").warning("%s is in colour", "a.png")
+    assert capsys.readouterr().err == said
 
 
 def test_a_resolution_is_for_a_service_alone(tmp_path):

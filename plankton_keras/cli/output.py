@@ -190,7 +190,8 @@ def listen(quiet=False):
         quiet: Whether to keep messages back.
     """
     logger = logging.getLogger("plankton_keras")
-    logger.handlers = [] if quiet else [_ToStderr()]
+    # Without any handler Python prints warnings by itself.
+    logger.handlers = [logging.NullHandler() if quiet else _ToStderr()]
     logger.propagate = False
     logger.setLevel(logging.INFO)
 
