@@ -89,12 +89,15 @@ def parse_gray_range(text):
     """
     if not text:
         return None
-    low, _, high = text.partition(":")
-    if not (text.isascii() and low.isdigit() and high.isdigit() and int(low) < int(high) <= 65536):
+    numbers = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text, re.ASCII)
+    low, high = map(int, numbers.groups()) if numbers else (0, 0)
+    if not low < high <= 65536:
         raise SettingError(
-            f"--gray-range is {text!r}.", "LOW:HIGH, whole numbers with LOW below HIGH.", "use for example 599:50043."
+            f"--gray-range is {text!r}.",
+            "LOW:HIGH, whole numbers with LOW below HIGH, 65536 at most.",
+            "use for example 599:50043.",
         )
-    return int(low), int(high)
+    return low, high
 
 
 def parse_wanted(text):
