@@ -25,7 +25,7 @@ from plankton_keras.shift import look
 from plankton_keras.taxa import color_of
 from plankton_keras.threads import ahead, in_order
 from plankton_keras.tidy import guarded
-from plankton_keras.tiles import Window, fitting, tile_rows
+from plankton_keras.tiles import Window, fitting, spread, tile_rows
 
 OVERLAY_SIDE = 4096
 # Side of the windows where a judge leaves few places in doubt: the smallest that cost no F1 (docs/experiments.md).
@@ -156,6 +156,27 @@ def judged(config):
     """
     least = STRIDE * -(-(2 * config.context + STRIDE) // STRIDE)
     return replace(config, tile=min(config.tile, max(JUDGED_TILE, least)))
+
+
+def check_tiles(config):
+    """Checks, before anything is written or deleted, that windows own pixels of a scan that needs more than one.
+
+    Args:
+        config: A `config.PredictConfig`.
+
+    Raises:
+        SettingError: If its context is too wide for its tile.
+
+    Example:
+
+    >>> from plankton_keras.config import PredictConfig
+    >>> check_tiles(PredictConfig(tile=128, context=64))
+    Traceback (most recent call last):
+    plankton_keras.errors.SettingError: A tile of 128 pixels with a context of 64 owns nothing.
+    Expected: a context of at most 63 pixels.
+    Fix: choose larger tiles or less context.
+    """
+    spread(config.tile + 1, config.tile, config.context)
 
 
 def rows_of(height, width, config):

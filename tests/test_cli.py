@@ -374,6 +374,7 @@ def test_a_resolution_is_for_a_service_alone(tmp_path):
         ("train {folder}/records", "run", "--weights no/such/file.h5"),
         ("predict {folder}/run {scans}/test", "predictions", "--wanted precison=0.9"),
         ("predict {folder}/export {scans}/test", "predictions", "--wanted precision=0.99999"),
+        ("predict {folder}/run {scans}/test", "predictions", "--tile 128 --context 64"),
     ],
 )
 def test_what_stands_there_is_not_deleted_for_options_that_are_wrong(chain, tiny_scans, command, kept, words):

@@ -201,7 +201,9 @@ def test_gray_ranges_are_two_numbers_or_nothing():
     assert parse_gray_range("") is None
 
 
-@pytest.mark.parametrize("text", ["5", "5:", ":5", "5:5", "9:5", "-1:5", "1:65537", "1.5:3", "1:2:3", "a:b", "1:" + "2" * 5000])
+@pytest.mark.parametrize(
+    "text", ["5", "5:", ":5", "5:5", "9:5", "-1:5", "1:65537", "1.5:3", "1:2:3", "a:b", "1:" + "2" * 5000]
+)
 def test_anything_else_is_no_gray_range(text):
     assert text_of(parse_gray_range, text) == (
         f"--gray-range is {text!r}.\nExpected: LOW:HIGH, whole numbers with LOW below HIGH, 65536 at most.\n"

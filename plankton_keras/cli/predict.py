@@ -40,22 +40,19 @@ def predict(paths, out, server, flags, **settings):
     config = options.build_config(PredictConfig, settings, settings["config_file"])
     output.prepare(flags.quiet)
     from plankton_keras.cluster import Crew, deal
-    from plankton_keras.inference import is_model
     from plankton_keras.journal import Journal, claim_predictions
     from plankton_keras.pairs import ScanPair, find_scans, stem_of
     from plankton_keras.predicting import Job, load, predict_file
+    from plankton_keras.prediction import check_tiles
     from plankton_keras.scan_checks import check_headers
 
-    # The first path has to be a model; it says itself what is wrong with it.
-    models = [path for index, path in enumerate(paths) if index == 0 or is_model(path)]
-    scans = [path for path in paths if path not in models]
-    if not scans:
-        raise click.UsageError("Missing argument 'SCAN...': give scans, or folders of them.")
+    models, scans = _models_and_scans(paths)
     crew = Crew(flags.workers, flags.scheduler)
     predictor = load(tuple(models), config.turns)
     config = config.for_classes(len(predictor.classes))
-    # A threshold that cannot be had is said before anything is deleted.
+    # A threshold that cannot be had, or tiles that own nothing, are said before anything is deleted.
     predictor.threshold_for(config)
+    check_tiles(config)
     paths = find_scans(scans)
     if flags.dry_run:
         _say_cost(predictor, paths, config, flags.json)
@@ -88,6 +85,17 @@ def predict(paths, out, server, flags, **settings):
             crew.check_written(out / name for name in outcome.value["files"])
             journal.add(path, outcome.value)
     _finish(journal, paths, [failed[path] for path in paths if path in failed], flags.json)
+
+
+def _models_and_scans(paths):
+    """Tells models from scans; the first path has to be a model, and says itself what is wrong with it."""
+    from plankton_keras.inference import is_model
+
+    models = [path for index, path in enumerate(paths) if index == 0 or is_model(path)]
+    scans = [path for path in paths if path not in models]
+    if not scans:
+        raise click.UsageError("Missing argument 'SCAN...': give scans, or folders of them.")
+    return models, scans
 
 
 def _finish(journal, paths, failed, as_json):
