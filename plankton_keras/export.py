@@ -3,7 +3,9 @@
 Checked against the Keras model, and written into a folder of numbered versions, as TensorFlow Serving wants it.
 """
 
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from plankton_keras.schema import check_version
 METADATA = "metadata.json"
 FORMAT_VERSION = "1.0"
 REEXPORT = "plankton export RUN --out DIR"
+# What TensorFlow does not take as it stands in a path.
+PATTERN = re.compile(r"[][*?\\]")
 # More than rounding in float32 would mean that the export computes something else.
 MAX_DIFFERENCE = 1e-4
 # Side of the vignettes that are compared, in pixels.
@@ -176,6 +180,26 @@ def read_metadata(version):
     return metadata
 
 
+def load_saved_model(folder):
+    """Loads a SavedModel with TensorFlow, which takes brackets and the like in a path for a pattern.
+
+    Args:
+        folder: The folder of `saved_model.pb`.
+
+    Returns:
+        What TensorFlow makes of it; it loses its variables with the last reference to it.
+    """
+    import tensorflow as tf
+
+    if not PATTERN.search(str(folder)):
+        return tf.saved_model.load(str(folder))
+    # With the name as it is the variables of another folder could be loaded.
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / "model"
+        link.symlink_to(Path(folder).absolute())
+        return tf.saved_model.load(str(link))
+
+
 def version_digest(folder):
     """Digests what a version computes with: the graph, and the variables, which stand in files of their own.
 
@@ -296,7 +320,7 @@ def _write_saved_model(tf, keras, pixels, vignettes, folder):
 
 def _difference(tf, pixels, vignettes, folder):
     """Largest difference of probabilities between the Keras models and the SavedModel, over sizes and batches."""
-    loaded = tf.saved_model.load(str(folder)).signatures
+    loaded = load_saved_model(folder).signatures
     generator, found = np.random.default_rng(0), []
 
     def compare(model, signature, inputs, floats):

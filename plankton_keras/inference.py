@@ -7,7 +7,7 @@ import numpy as np
 from plankton_keras.allowed import check_graph, check_saved_model
 from plankton_keras.config import ENCODERS
 from plankton_keras.errors import ArtefactError, InputError
-from plankton_keras.export import REEXPORT, newest_version, read_metadata, version_digest
+from plankton_keras.export import REEXPORT, load_saved_model, newest_version, read_metadata, version_digest
 from plankton_keras.fusion import Judge, Weights
 from plankton_keras.models import tempered
 from plankton_keras.models.stored import load_model
@@ -197,12 +197,10 @@ def is_classifier(path):
 
 
 def _loaded(folder):
-    """Loads a SavedModel with nothing but TensorFlow. It loses its variables with the last reference to it."""
-    import tensorflow as tf
-
+    """Loads a SavedModel that is allowed, as `export.load_saved_model`."""
     check_saved_model(folder)
     try:
-        return tf.saved_model.load(str(folder))
+        return load_saved_model(folder)
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from error
 

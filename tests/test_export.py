@@ -147,6 +147,18 @@ assert "plankton_keras" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("name", ["new [12]", "a*", "b?", "c\\d"])
+def test_a_folder_whose_name_is_a_pattern_is_taken_as_it_is(run, exported, tmp_path, name):
+    # Of another model, whose variables a pattern would find.
+    shutil.copytree(exported[0] / "1", tmp_path / "new 1" / "1")
+    index = tmp_path / "new 1" / "1" / "variables" / "variables.index"
+    index.write_bytes(b"")
+    assert export_run(run, tmp_path / name)["max_difference"] <= 1e-4
+    pixels = image(1, 64, 64)
+    ours, theirs = (load_predictor(path).probabilities(pixels) for path in (exported[0], tmp_path / name))
+    assert np.array_equal(ours, theirs)
+
+
 def test_versions_count_up_and_overwrite_replaces_the_newest(run, exported, tmp_path):
     out = tmp_path / "export"
     assert [export_run(run, out)["version"] for _ in range(2)] == [1, 2]
