@@ -143,7 +143,7 @@ def next_version(out, overwrite):
 def numbers(folder):
     """Lists the version numbers in an export folder, in order."""
     folder = Path(folder)
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
 
 
 def newest_version(path):

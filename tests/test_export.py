@@ -159,6 +159,12 @@ def test_a_folder_whose_name_is_a_pattern_is_taken_as_it_is(run, exported, tmp_p
     assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("name", ["\N{SUPERSCRIPT TWO}", "2\N{SUPERSCRIPT TWO}"])
+def test_a_folder_with_a_raised_digit_is_no_version(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert (next_version(tmp_path, overwrite=True), is_model(tmp_path)) == (1, False)
+
+
 def test_versions_count_up_and_overwrite_replaces_the_newest(run, exported, tmp_path):
     out = tmp_path / "export"
     assert [export_run(run, out)["version"] for _ in range(2)] == [1, 2]
