@@ -148,7 +148,9 @@ class Journal:
         Raises:
             ArtefactError: If the folder holds predictions of another model or with other settings.
         """
-        if self._head and {name: self._head.get(name) for name in head} != head:
+        # A model is known by its digest, as a scan is, by whatever path it is given.
+        told = [name for name in head if name != "model" or head.get("model_sha256") is None]
+        if self._head and any(self._head.get(name) != head[name] for name in told):
             raise ArtefactError(
                 f"{self.path.parent} holds predictions of another model or with other settings.",
                 f"those of {self._head.get('model')}.",

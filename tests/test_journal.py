@@ -61,6 +61,14 @@ def test_another_model_or_other_settings_are_refused(tmp_path, other):
     )
 
 
+def test_the_same_model_goes_on_under_another_path(tmp_path):
+    Journal.of(tmp_path, predictor(), PredictConfig()).add("a.png", ENTRY)
+    moved = Journal.of(tmp_path, replace(predictor(), source="/data/runs/unet"), PredictConfig())
+    moved.write("done")
+    assert list(moved.scans) == ["a.png"]
+    assert json.loads((tmp_path / "prediction.json").read_text())["model"] == "/data/runs/unet"
+
+
 @pytest.mark.parametrize("name", ["prediction.json", "jobs.json", ".DS_Store"])
 def test_predictions_that_were_begun_are_gone_on_with(tmp_path, name):
     (tmp_path / name).touch()
