@@ -360,6 +360,20 @@ def test_quiet_keeps_warnings_back_too(quiet, said, capsys):
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.parametrize(("path", "said"), [("", "The path is empty."), ("x" * 300, "File name too long.")])
+def test_paths_that_cannot_be_are_refused_before_anything_is_deleted(path, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").touch()
+    for words in (("/run", "/scans", "--out", path, "--overwrite"), ("/run", path, "--out", "p")):
+        assert said in run("predict", *words, code=2).stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_loop_of_links_is_no_place_to_write_to(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    assert "Too many levels of symbolic links." in run("export", "run", "--out", tmp_path / "loop", code=2).stderr
+
+
 def test_a_resolution_is_for_a_service_alone(tmp_path):
     assert run("predict", "run", "scans", "--out", tmp_path / "p", "--dpi", 2400, code=2).stderr == (
         "--dpi goes with --server alone.\nExpected: no --dpi: masks have none.\nFix: give it to plankton measure.\n"

@@ -1,8 +1,10 @@
 """Options that commands share, and those that come from a config's settings."""
 
 import dataclasses
+import errno
 import functools
 import math
+import os
 import types
 from pathlib import Path
 
@@ -10,7 +12,25 @@ import click
 
 from plankton_keras.errors import SettingError
 
-FOLDER = click.Path(path_type=Path)
+
+class Place(click.Path):
+    """A path that can be looked for; an empty one, as an unset variable gives it, would be the working directory."""
+
+    def convert(self, value, param, ctx):
+        """Reads it."""
+        path = super().convert(value, param, ctx)
+        if not os.fspath(value):
+            self.fail("The path is empty.", param, ctx)
+        try:
+            path.stat()
+        except OSError as error:
+            # A loop of links among scans is said with the scans.
+            if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ELOOP and param.name == "out"):
+                self.fail(f"{path}: {error.strerror}.", param, ctx)
+        return path
+
+
+FOLDER = Place(path_type=Path)
 
 
 class Number(click.FloatRange):
