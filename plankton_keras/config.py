@@ -238,7 +238,7 @@ class Config:
         Raises:
             SettingError: If the file is missing or no JSON object, or as `of_file`.
         """
-        fix = "give a config.json that an earlier run saved."
+        fix = f"give settings by the names that `plankton {cls.command} --help` lists, with _ for -."
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             # Half a letter can be read, but neither printed nor written.

@@ -369,6 +369,11 @@ def test_paths_that_cannot_be_are_refused_before_anything_is_deleted(path, said,
     assert [each.name for each in tmp_path.iterdir()] == ["kept"]
 
 
+def test_only_training_is_told_of_the_settings_that_a_run_keeps():
+    told = [name for name in COMMANDS if "run's config.json" in " ".join(run(name, "--help").stdout.split())]
+    assert told == ["train"]
+
+
 def test_a_loop_of_links_is_no_place_to_write_to(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     assert "Too many levels of symbolic links." in run("export", "run", "--out", tmp_path / "loop", code=2).stderr

@@ -10,6 +10,8 @@ from plankton_keras.errors import SettingError
 
 CONFIGS = (RecordsConfig, TrainConfig, PredictConfig)
 
+NAMED = "Fix: give settings by the names that `plankton train --help` lists, with _ for -."
+
 
 def text_of(call, *args, **kwargs):
     with pytest.raises(SettingError) as caught:
@@ -167,7 +169,7 @@ def test_a_missing_config_file_is_named(tmp_path):
     path = tmp_path / "config.json"
     assert text_of(TrainConfig.values_of_file, path) == (
         f"--config {path} cannot be read: [Errno 2] No such file or directory: '{path}'.\n"
-        "Expected: a JSON file.\nFix: give a config.json that an earlier run saved."
+        f"Expected: a JSON file.\n{NAMED}"
     )
 
 
@@ -175,8 +177,7 @@ def test_a_cut_config_file_is_refused(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"epochs": ')
     assert text_of(TrainConfig.values_of_file, path) == (
-        f"--config {path} cannot be read: Expecting value: line 1 column 12 (char 11).\n"
-        "Expected: a JSON file.\nFix: give a config.json that an earlier run saved."
+        f"--config {path} cannot be read: Expecting value: line 1 column 12 (char 11).\nExpected: a JSON file.\n{NAMED}"
     )
 
 
@@ -191,7 +192,7 @@ def test_a_config_file_without_an_object_is_refused(tmp_path, content, kind):
     path = tmp_path / "config.json"
     path.write_text(content)
     assert text_of(TrainConfig.values_of_file, path) == (
-        f"--config {path} holds a {kind}.\nExpected: a JSON object.\nFix: give a config.json that an earlier run saved."
+        f"--config {path} holds a {kind}.\nExpected: a JSON object.\n{NAMED}"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from plankton_keras.config import TrainConfig
 from plankton_keras.errors import SettingError
 
 
@@ -119,9 +120,9 @@ def config_options(config_class, leave_out=()):
         for item in reversed(dataclasses.fields(config_class)):
             if item.name not in leave_out:
                 function = _option(item)(function)
-        return click.option(
-            "--config", "config_file", type=FOLDER, help="JSON file of settings, such as an earlier run's config.json."
-        )(function)
+        # Only a training writes its settings as such a file.
+        text = "such as an earlier run's config.json" if config_class is TrainConfig else "named as here, with _ for -"
+        return click.option("--config", "config_file", type=FOLDER, help=f"JSON file of settings, {text}.")(function)
 
     return decorate
 
