@@ -127,7 +127,7 @@ def predict_maps(scan, probabilities, config, progress=None, judge=None):
     shape, bands = (scan.height, scan.width), bands_of(scan.height)
     classes, probability = scratch(*shape), scratch(*shape)
     evidence = judge.look(scan, bands) if judge else None
-    rows = rows_of(*shape, judged(config) if judge else config)
+    rows = rows_of(*shape, config, judge)
     wanted = [[tile for tile in row if evidence is None or evidence.inside(tile.own)] for row in rows]
 
     def keep(tile, result):
@@ -179,19 +179,37 @@ def check_tiles(config):
     spread(config.tile + 1, config.tile, config.context)
 
 
-def rows_of(height, width, config):
+def rows_of(height, width, config, judge=None):
     """Covers a scan with tiles that are no larger than they have to be.
 
     Args:
         height: Height of the scan in pixels.
         width: Width of the scan in pixels.
         config: A `config.PredictConfig`.
+        judge: As for `predict_scan`.
 
     Returns:
         A list of rows as `tiles.tile_rows` gives them.
     """
-    size = [fitting(length, config.tile, config.context, STRIDE) for length in (height, width)]
+    largest = (judged(config) if judge else config).tile
+    size = [fitting(length, largest, config.context, STRIDE) for length in (height, width)]
     return tile_rows(height, width, size, config.context)
+
+
+def windows_a_call(window, config):
+    """Gives how many windows of a size are computed at once.
+
+    Args:
+        window: A `tiles.Window`.
+        config: As for `predict_scan`.
+
+    Example:
+
+    >>> from plankton_keras.config import PredictConfig
+    >>> windows_a_call(Window(0, 0, 256, 256), PredictConfig())
+    18
+    """
+    return config.batch_size or max(1, config.tile**2 // (2 * window.height * window.width))
 
 
 def batches_of(scan, rows, config):
@@ -208,7 +226,7 @@ def batches_of(scan, rows, config):
     tiles, images = [], []
     for row in filter(None, rows):
         first = row[0].read
-        size = config.batch_size or max(1, config.tile**2 // (2 * first.height * first.width))
+        size = windows_a_call(first, config)
         band = read_padded(scan, Window(first.top, 0, first.height, max(scan.width, first.width)))
         for tile in row:
             tiles.append(tile)

@@ -15,6 +15,12 @@ from conftest import tiny_scan, write_p5
 
 from plankton_keras.cli import main
 from plankton_keras.cli.output import listen
+from plankton_keras.config import PredictConfig
+from plankton_keras.fusion import Judge, Weights
+from plankton_keras.prediction import predict_scan
+from plankton_keras.predictors import Predictor
+from plankton_keras.scans import open_scan
+from plankton_keras.taxa import living_target
 
 COMMANDS = sorted(main.commands)
 
@@ -547,8 +553,35 @@ def test_dry_runs_write_nothing_and_say_the_cost(chain, tiny_scans, tmp_path):
     plan = run("train", folder / "records", "--out", out, *small, "--dry-run", "--json")
     assert json.loads(plan.stdout)["steps"] == 15
     plan = run("predict", folder / "run", tiny_scans / "test", "--out", out, "--dry-run", "--json")
-    assert json.loads(plan.stdout)["tiles"] == 1
+    # Of 256 pixels, since the run has a judge.
+    assert json.loads(plan.stdout)["tiles"] == 2
     assert not out.exists()
+
+
+@pytest.mark.parametrize("batch_size", [0, 10**19])
+def test_a_dry_run_counts_the_windows_that_are_computed_at_most(tmp_path, monkeypatch, batch_size):
+    frame = np.full((600, 700), 220, np.uint8)
+    # What the edge of the scan cuts, here on all sides, the network is asked about everywhere.
+    frame[[0, 1, 2, -3, -2, -1]] = frame[:, [0, 1, 2, -3, -2, -1]] = 40
+    write_p5(tmp_path / "a_scan.pgm", frame)
+    computed = []
+
+    def network(images):
+        computed.extend(each.size for each in images)
+        return np.full((*images.shape, 2), 0.5, np.float32)
+
+    judge = Judge(lambda images, _: np.full((len(images), 2), 0.5, np.float32), Weights.alone(96))
+    model = Predictor(network, ("non-living", "living"), 0.5, judge, "d", "run", living_target(), {})
+    monkeypatch.setattr("plankton_keras.predicting.load", lambda *_: model)
+    monkeypatch.setattr("plankton_keras.inference.is_model", lambda path: False)
+    words = ("predict", "run", tmp_path / "a_scan.pgm", "--out", tmp_path / "p", "--batch-size", batch_size)
+    plan = json.loads(run(*words, "--dry-run", "--json").stdout)
+    # The call is timed the second time, and is no larger than one of the prediction.
+    assert len(computed) <= 2 * plan["tiles"]
+    computed.clear()
+    with open_scan(tmp_path / "a_scan.pgm") as scan:
+        predict_scan(scan, network, 0.5, PredictConfig(batch_size=batch_size), judge=judge)
+    assert plan["tiles"] == len(computed) > 1
 
 
 def test_train_refuses_records_without_a_val_split(tiny_scans, tmp_path):

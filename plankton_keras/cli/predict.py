@@ -1,6 +1,7 @@
 """`plankton predict`: whole scans to masks, object tables and overlays."""
 
 import functools
+import math
 import time
 
 import click
@@ -156,20 +157,24 @@ def _predict_there(url, paths, out, flags, settings):
 
 
 def _say_cost(predictor, paths, config, as_json):
-    """Says what the prediction would take, from one timed window."""
+    """Says what the prediction would take, from one timed call."""
     import numpy as np
 
-    from plankton_keras.prediction import peak_memory_mb, rows_of
+    from plankton_keras.prediction import peak_memory_mb, rows_of, windows_a_call
     from plankton_keras.scans import open_scan
 
     tiles = pixels = read = 0
+    shape = (0, 0, 0)
     for path in paths:
         with open_scan(path, parse_gray_range(config.gray_range)) as scan:
-            windows = [tile.read for row in rows_of(scan.height, scan.width, config) for tile in row]
+            rows = rows_of(scan.height, scan.width, config, predictor.judge)
+            windows = [tile.read for row in rows for tile in row]
             pixels += scan.height * scan.width
         tiles += len(windows)
         read += sum(window.height * window.width for window in windows)
-    batch = np.full((max(1, config.batch_size), config.tile, config.tile), 225, np.uint8)
+        count = min(windows_a_call(windows[0], config), len(windows))
+        shape = max(shape, (count, windows[0].height, windows[0].width), key=math.prod)
+    batch = np.full(shape, 225, np.uint8)
     predictor.probabilities(batch)
     started = time.monotonic()
     predictor.probabilities(batch)
