@@ -323,6 +323,12 @@ def test_what_is_no_model_is_refused(tmp_path):
     )
 
 
+def test_no_folder_is_made_for_what_is_no_run(tmp_path):
+    done = CliRunner().invoke(main, ["export", str(tmp_path), "--out", str(tmp_path / "new")])
+    assert (done.exit_code, list(tmp_path.iterdir())) == (4, [])
+    assert done.stderr.startswith(f"{tmp_path} is no run: it has no config.json.\n")
+
+
 def test_a_run_that_has_not_ended_is_refused(run, tmp_path):
     write_json(tmp_path / "config.json", {})
     with pytest.raises(ArtefactError, match=f"The training in {tmp_path} has not ended."):

@@ -1,7 +1,5 @@
 """`plankton export`: a run to a SavedModel."""
 
-from pathlib import Path
-
 import click
 
 from plankton_keras.cli import options, output
@@ -29,16 +27,18 @@ def export(run, out, encoder, flags):
     from plankton_keras.files import claim_folder
     from plankton_keras.runs import Run
 
+    # What is no run is said before a folder is made.
+    run = Run(run).open()
     if encoder:
-        result = export_encoder(Run(Path(run)), out, flags.overwrite)
+        result = export_encoder(run, out, flags.overwrite)
         lines = [f"{out}: the encoder of {result['model']}, {result['megabytes']} MB, sha256 {result['sha256']}"]
         output.finish(result, [*lines, f"Next: plankton train RECORDS --out runs/NAME --weights {out}"], flags.json)
         return
-    result = export_run(Run(Path(run)).open(), claim_folder(out, resume=True), flags.overwrite)
+    result = export_run(run, claim_folder(out, resume=True), flags.overwrite)
     metadata = result.pop("metadata")
     lines = [
-        f"{Path(out) / str(result['version'])}: {metadata['model']}, classes {', '.join(metadata['classes'])}",
+        f"{out / str(result['version'])}: {metadata['model']}, classes {', '.join(metadata['classes'])}",
         f"differs from the Keras model by at most {result['max_difference']:.1e}",
         f"Next: plankton predict {out} SCANS --out predictions/NAME",
     ]
-    output.finish(result, lines, flags.json, Path(out) / "export.json")
+    output.finish(result, lines, flags.json, out / "export.json")
