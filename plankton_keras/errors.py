@@ -14,7 +14,7 @@ import re
 
 # What stops a write, what stops reading too, and is no bug.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
+_UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 # How TensorFlow says that the disk is full.
 _NO_ROOM = re.compile(r"(\S+); (No space left on device)")
 # How TensorFlow and OpenCV say that there is no memory.

@@ -103,7 +103,6 @@ def export_encoder(run, out, overwrite=False):
         raise ArtefactError(
             f"{out} cannot be written.", "a new file FILE.npz.", "choose another --out, or --overwrite."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(out) as partial:
         save_encoder(model.get_layer("encoder"), partial)
     return {"out": str(out), "model": name, "megabytes": round(out.stat().st_size / 1e6, 1), "sha256": sha256(out)}

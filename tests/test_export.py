@@ -277,6 +277,15 @@ def test_an_encoder_that_is_not_there_or_would_replace_a_file_is_refused(run, vi
     assert export_encoder(vignette_run, tmp_path / "b.npz", overwrite=True)["megabytes"] > 0
 
 
+@pytest.mark.parametrize("name", ["folder.npz", "file/a.npz"])
+def test_an_encoder_in_place_of_a_folder_or_below_a_file_is_refused_in_words(vignette_run, tmp_path, name):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file").touch()
+    words = ("export", vignette_run.folder, "--encoder", "--overwrite", "--out", tmp_path / name)
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert (done.exit_code, "cannot be written: " in done.stderr) == (1, True)
+
+
 def test_a_classifier_of_vignettes_finds_nothing_on_scans(vignette_run):
     with pytest.raises(ArtefactError) as caught:
         load_predictor(vignette_run.folder)
