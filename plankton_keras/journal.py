@@ -102,13 +102,16 @@ class Journal:
     Attributes:
         path: The file.
         scans: Entries of the scans that are done, as `predicting.predict_file` gives them, by path as text.
+        failed: Entries of those that failed and were not done since, in an earlier call either, by stem.
     """
 
     def __init__(self, out):
-        self.path, self.scans, self._head = Path(out) / NAME, {}, {}
+        self.path, self.scans, self.failed, self._head = Path(out) / NAME, {}, {}, {}
         if self.path.is_file():
             known = read_journal(out, ANEW, ("scans",), ("path", "files"))
             self.scans = {entry["path"]: entry for entry in known["scans"]}
+            failed = [entry for entry in known.get("failed", ()) if not _is_gone(entry)]
+            self.failed = {stem_of(entry["scan"]): entry for entry in failed}
             self._head = {name: value for name, value in known.items() if name not in OF_SCANS}
 
     @classmethod
@@ -199,16 +202,35 @@ class Journal:
     def add(self, path, entry):
         """Notes a scan that is done, under the path that the user gave."""
         self.scans[str(path)] = {**entry, "path": str(path)}
+        self.failed.pop(stem_of(path), None)
         self.write("running")
 
-    def write(self, status, failed=()):
+    def fail(self, path, why):
+        """Notes a scan that failed, under the path that the user gave; gives its entry."""
+        # It was done, and is another file since.
+        self.scans.pop(str(path), None)
+        entry = {"scan": Path(path).name, "path": str(path), "status": "failed", "error": why}
+        self.failed[stem_of(path)] = entry
+        return entry
+
+    def finish(self):
+        """Writes that nobody works on the folder any more."""
+        self.write("failed" if self.failed else "done")
+
+    def write(self, status):
         """Writes the file, if it is known what makes the predictions.
 
         Args:
             status: `running`, `done` or `failed`.
-            failed: Entries of the scans that failed.
         """
         if self._head:
             # In the order of the paths, since scans are done in any order.
             scans = [self.scans[path] for path in sorted(self.scans)]
-            write_json(self.path, {**self._head, "status": status, "scans": scans, "failed": list(failed)})
+            failed = [self.failed[stem] for stem in sorted(self.failed)]
+            write_json(self.path, {**self._head, "status": status, "scans": scans, "failed": failed})
+
+
+def _is_gone(entry):
+    """Tells whether a scan that failed was taken out of its folder since; of another machine's folder nobody knows."""
+    path = Path(entry.get("path", ""))
+    return path.parent.is_dir() and not path.exists()

@@ -186,7 +186,7 @@ def test_the_digest_of_an_export_changes_with_its_weights(export, tmp_path):
     check_saved_model(export)
     predictor = load_predictor(export)
     assert predictor.digest == version_digest(export)
-    Journal.of(tmp_path, predictor, PredictConfig()).write("done")
+    Journal.of(tmp_path, predictor, PredictConfig()).finish()
     (variables,) = (export / "variables").glob("*.data-*")
     variables.write_bytes(variables.read_bytes()[:-8] + bytes(8))
     assert version_digest(export) != predictor.digest

@@ -240,6 +240,14 @@ def test_predict_keeps_the_good_scans_and_lists_the_bad(chain, tiny_scans, tmp_p
     assert [entry["scan"] for entry in said["scans"]] == ["d"]
     assert said["failed"][0]["error"] == f"{bad} is no image: it starts with b'no image'."
     assert json.loads((tmp_path / "p" / "prediction.json").read_text())["status"] == "failed"
+    planned = run(*words[:-3], "--out", tmp_path / "q", "--dry-run", "--json")
+    assert planned.stderr == result.stderr.splitlines(keepends=True)[0]
+    assert json.loads(planned.stdout)["scans"] == 1
+    nothing = run(*words[:3], "--out", tmp_path / "q", "--dry-run", "--json").stdout
+    assert (json.loads(nothing)["scans"], json.loads(nothing)["seconds"]) == (0, 0.0)
+    # Measured without it, the samples would lack it; another call does not make that unsaid.
+    run(*words[:2], tiny_scans / "test", *words[4:])
+    assert json.loads((tmp_path / "p" / "prediction.json").read_text())["failed"] == said["failed"]
 
 
 @pytest.mark.slow

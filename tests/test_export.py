@@ -283,7 +283,7 @@ def test_an_encoder_in_place_of_a_folder_or_below_a_file_is_refused_in_words(vig
     (tmp_path / "file").touch()
     words = ("export", vignette_run.folder, "--encoder", "--overwrite", "--out", tmp_path / name)
     done = CliRunner().invoke(main, list(map(str, words)))
-    assert (done.exit_code, "cannot be written: " in done.stderr) == (1, True)
+    assert (done.exit_code, "cannot be read or written: " in done.stderr) == (1, True)
 
 
 def test_a_classifier_of_vignettes_finds_nothing_on_scans(vignette_run):

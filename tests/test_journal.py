@@ -43,16 +43,56 @@ def test_it_says_what_made_the_folder_and_keeps_scans_in_order(tmp_path):
     for path in ("b.png", "a.png"):
         journal.add(path, ENTRY)
     assert json.loads((tmp_path / "prediction.json").read_text())["status"] == "running"
-    journal.write("failed", [{"scan": "c.png"}])
+    said = journal.fail("c.png", "c.png is bad.")
+    journal.finish()
     content = json.loads((tmp_path / "prediction.json").read_text())
     assert (content["status"], content["model"], content["threshold"]) == ("failed", "runs/unet", 0.6)
     assert [entry["path"] for entry in content["scans"]] == ["a.png", "b.png"]
-    assert content["failed"] == [{"scan": "c.png"}]
+    assert content["failed"] == [said]
+    assert said == {"scan": "c.png", "path": "c.png", "status": "failed", "error": "c.png is bad."}
+
+
+def test_what_failed_is_remembered_until_it_is_done_or_taken_out_of_its_folder(tmp_path):
+    def known():
+        content = json.loads((tmp_path / "prediction.json").read_text())
+        return content["status"], [entry["scan"] for entry in content["failed"]]
+
+    def opened():
+        return Journal.of(tmp_path, predictor(), PredictConfig())
+
+    scans = [tmp_path / f"{name}_scan.png" for name in "abc"]
+    journal = opened()
+    for path in scans:
+        path.touch()
+        journal.add(path, ENTRY)
+        journal.fail(path, "It is bad.")
+    # Of another machine, whose folders are not here.
+    journal.fail("/nowhere/d_scan.png", "It is bad.")
+    journal.finish()
+    names = ["a_scan.png", "b_scan.png", "c_scan.png", "d_scan.png"]
+    assert (known(), journal.scans) == (("failed", names), {})
+
+    # A later call of other scans alone, which is killed; then one that ends.
+    opened().add("e.png", ENTRY)
+    assert known() == ("running", names)
+    scans[1].unlink()
+    journal = opened()
+    journal.add("elsewhere/a_scan.png", ENTRY)
+    # Of this call, its scan vanished or not.
+    scans[2].unlink()
+    journal.fail(scans[2], "It vanished.")
+    journal.finish()
+    assert known() == ("failed", ["c_scan.png", "d_scan.png"])
+    journal = opened()
+    for name in "cd":
+        journal.add(f"{name}.png", ENTRY)
+    journal.finish()
+    assert known() == ("done", [])
 
 
 @pytest.mark.parametrize("other", [(predictor("e"), PredictConfig()), (predictor(), PredictConfig(min_area=1))])
 def test_another_model_or_other_settings_are_refused(tmp_path, other):
-    Journal.of(tmp_path, predictor(), PredictConfig()).write("done")
+    Journal.of(tmp_path, predictor(), PredictConfig()).finish()
     with pytest.raises(ArtefactError) as caught:
         Journal.of(tmp_path, *other)
     assert str(caught.value) == (
@@ -64,7 +104,7 @@ def test_another_model_or_other_settings_are_refused(tmp_path, other):
 def test_the_same_model_goes_on_under_another_path(tmp_path):
     Journal.of(tmp_path, predictor(), PredictConfig()).add("a.png", ENTRY)
     moved = Journal.of(tmp_path, replace(predictor(), source="/data/runs/unet"), PredictConfig())
-    moved.write("done")
+    moved.finish()
     assert list(moved.scans) == ["a.png"]
     assert json.loads((tmp_path / "prediction.json").read_text())["model"] == "/data/runs/unet"
 

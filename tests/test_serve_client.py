@@ -41,7 +41,7 @@ def predict(path, folder):
     journal = Journal.of(folder, PREDICTOR, PredictConfig())
     entry = predict_with(PREDICTOR, path, sha256(path), PredictConfig(), folder, lambda done, total: None)
     journal.add(path.name, entry)
-    journal.write("done")
+    journal.finish()
     return entry
 
 

@@ -273,7 +273,7 @@ def predict_scans(out, paths, made_by, **settings):
     for path in paths:
         entry = predict_with(made_by, path, sha256(path), config, out, lambda *_: None)
         journal.add(path, entry)
-    journal.write("done")
+    journal.finish()
 
 
 @pytest.fixture

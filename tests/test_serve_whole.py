@@ -82,7 +82,7 @@ def test_a_scan_by_the_command_gives_the_files_of_a_local_prediction(address, sc
     journal = Journal.of(tmp_path / "here", predictor, config)
     entry = predict_with(predictor, scan, sha256(scan), config, tmp_path / "here", lambda done, total: None)
     journal.add(scan, entry)
-    journal.write("done")
+    journal.finish()
     assert entry["objects"] == 2
     for name in entry["files"]:
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()

@@ -1,13 +1,14 @@
 """`plankton predict`: whole scans to masks, object tables and overlays."""
 
 import functools
+import itertools
 import math
 import time
 
 import click
 
 from plankton_keras.cli import options, output
-from plankton_keras.config import PredictConfig, parse_gray_range
+from plankton_keras.config import STRIDE, PredictConfig, parse_gray_range
 from plankton_keras.errors import SettingError, counted
 
 
@@ -31,7 +32,7 @@ def predict(paths, out, server, flags, **settings):
         plankton predict --server http://127.0.0.1:8501 scans/test --out predictions/test
     """
     options.keep_apart(out, flags.overwrite, paths)
-    if server:
+    if server is not None:
         _predict_there(server, paths, out, flags, settings)
         return
     if settings["dpi"] is not None:
@@ -55,13 +56,14 @@ def predict(paths, out, server, flags, **settings):
     predictor.threshold_for(config)
     check_tiles(config)
     paths = find_scans(scans)
+    # One that is bad is known now, not after hours; the others are predicted all the same.
+    bad = {path: check_headers([ScanPair(stem_of(path), path, None, None)]) for path in paths}
+    for finding in itertools.chain(*bad.values()):
+        output.say(f"A scan will be left out: {finding.what}", flags.quiet)
     if flags.dry_run:
-        _say_cost(predictor, paths, config, flags.json)
+        _say_cost(predictor, [path for path in paths if not bad[path]], config, flags.json)
         return
     crew.check()
-    # One that is bad is known now, not after hours; the others are predicted all the same.
-    for finding in check_headers([ScanPair(stem_of(path), path, None, None) for path in paths]):
-        output.say(f"A scan will be left out: {finding.what}", flags.quiet)
     # Predict goes on by itself: the journal in the folder says what is done.
     journal = Journal.of(claim_predictions(out, flags.overwrite), predictor, config)
     journal.recognise(paths)
@@ -77,15 +79,14 @@ def predict(paths, out, server, flags, **settings):
     for outcome in deal(work, jobs, crew, output.Progress("predict", flags.quiet), names):
         path = paths[outcome.index]
         if outcome.error:
-            failed[path] = {"scan": path.name, "path": str(path), "status": "failed", "error": outcome.error.what}
-            # It was done, and is another file since.
-            journal.scans.pop(str(path), None)
+            failed[path] = journal.fail(path, outcome.error.what)
         elif outcome.value is None:
             output.say(f"{path} is done already", flags.quiet)
         else:
             crew.check_written(out / name for name in outcome.value["files"])
             journal.add(path, outcome.value)
-    _finish(journal, paths, [failed[path] for path in paths if path in failed], flags.json)
+    journal.finish()
+    _report(out, paths, journal.scans, failed, flags.json)
 
 
 def _models_and_scans(paths):
@@ -99,16 +100,10 @@ def _models_and_scans(paths):
     return models, scans
 
 
-def _finish(journal, paths, failed, as_json):
-    """Says what was done and what was not."""
-    journal.write("failed" if failed else "done", failed)
-    _report(
-        journal.path.parent, [journal.scans[str(path)] for path in paths if str(path) in journal.scans], failed, as_json
-    )
-
-
-def _report(out, done, failed, as_json):
-    """Prints entries of prediction.json."""
+def _report(out, paths, done, failed, as_json):
+    """Prints what prediction.json has of scans, in their order: `done` by path as text, `failed` by path."""
+    done = [done[str(path)] for path in paths if str(path) in done]
+    failed = [failed[path] for path in paths if path in failed]
     result = {"out": str(out), "scans": done, "failed": failed}
     lines = [
         f"{entry['scan']}: {counted(entry['objects'], 'object')}, {entry['megapixels']:.1f} Mpx in "
@@ -143,17 +138,15 @@ def _predict_there(url, paths, out, flags, settings):
     from plankton_keras.serve.client import Client
     from plankton_keras.serve.fetching import Fetcher
 
-    scans, failed = find_scans(paths), []
+    scans = find_scans(paths)
     with Client(url, settings["token"]) as client:
         client.service()
         fetcher = Fetcher(client, claim_predictions(out, flags.overwrite))
         progress = output.Progress("predict", flags.quiet, unit=("scans", 1))
-        for path, error in fetcher.predict(scans, settings["dpi"], progress):
-            if error:
-                entry = {"scan": path.name, "path": str(path), "status": "failed", "error": error.what}
-                failed.append(entry)
-    fetcher.finish(failed)
-    _report(out, [fetcher.scans[str(path)] for path in scans if str(path) in fetcher.scans], failed, flags.json)
+        predicted = fetcher.predict(scans, settings["dpi"], progress)
+        failed = {path: entry for path, entry in predicted if entry}
+    fetcher.finish()
+    _report(out, scans, fetcher.scans, failed, flags.json)
 
 
 def _say_cost(predictor, paths, config, as_json):
@@ -164,7 +157,7 @@ def _say_cost(predictor, paths, config, as_json):
     from plankton_keras.scans import open_scan
 
     tiles = pixels = read = 0
-    shape = (0, 0, 0)
+    shape = (1, STRIDE, STRIDE)
     for path in paths:
         with open_scan(path, parse_gray_range(config.gray_range)) as scan:
             rows = rows_of(scan.height, scan.width, config, predictor.judge)

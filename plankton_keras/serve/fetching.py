@@ -56,7 +56,7 @@ class Fetcher:
             tell: Called with `(share of the scans that is done, number of scans)`.
 
         Yields:
-            `(path, error)` of each, in order; None for no error.
+            `(path, failed)` of each, in order: its entry as of `journal.Journal.fail`, None where it is done.
 
         Raises:
             ArtefactError: If the folder holds predictions of another model or with other settings.
@@ -73,18 +73,12 @@ class Fetcher:
                 yield sent.path, None
             except InputError as error:
                 self._forget(sent.path)
-                # It was done, and is another file since.
-                self._journal.scans.pop(str(sent.path), None)
-                yield sent.path, error
+                yield sent.path, self._journal.fail(sent.path, error.what)
             tell(index + 1, len(paths))
 
-    def finish(self, failed):
-        """Writes the end of prediction.json.
-
-        Args:
-            failed: Entries of the scans that failed.
-        """
-        self._journal.write("failed" if failed else "done", failed)
+    def finish(self):
+        """Writes the end of prediction.json."""
+        self._journal.finish()
         if not self._jobs:
             self._jobs_path.unlink(missing_ok=True)
 

@@ -112,7 +112,7 @@ def predict(task, predictor, config, tell):
         entry = predict_with(predictor, task.scan, digest, config, task.prediction, tell)
         # By its name alone: paths of the server are nobody's business.
         journal.add(task.scan.name, entry)
-    journal.write("done")
+    journal.finish()
 
 
 def measure(task, naming, tell):
