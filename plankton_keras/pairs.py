@@ -211,7 +211,11 @@ def find_scans(paths):
         if not files and not problems:
             raise InputError(f"{path} holds no scan.", f"files with {' '.join(SCAN_SUFFIXES)}.", "check the folder.")
         found += files
-    found = list(dict.fromkeys(found))
+    once = {}
+    for path in found:
+        # One file may be given by two paths, such as an absolute one and one by a link.
+        once.setdefault((stem_of(path), os.path.realpath(path)), path)
+    found = list(once.values())
     problems += _unwritable(found) + _too_long(found) + _twins(found)
     if problems:
         raise problems[0]

@@ -74,6 +74,9 @@ def test_scans_to_predict_are_never_masks(tmp_path):
     assert find_scans([tmp_path]) == [tmp_path / "a_scan.png"]
     assert find_scans([tmp_path / "plain"]) == [tmp_path / "plain" / "a.tif", tmp_path / "plain" / "b.jpg"]
     assert find_scans([tmp_path / "other.png", tmp_path / "other.png"]) == [tmp_path / "other.png"]
+    (tmp_path / "link").symlink_to(tmp_path / "plain")
+    first = tmp_path / "link" / "b.jpg"
+    assert find_scans([first, tmp_path / "plain"]) == [first, tmp_path / "plain" / "a.tif"]
 
 
 @pytest.mark.parametrize(
