@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BAND = 512
 # A mask laid down anywhere marks about as many dark pixels as the scan has; one that belongs there more than so often.
 FAR_FROM_CHANCE = 3
+# Dots per inch of screens.
+SCREENS = (72, 96)
 
 
 class _Opened:
@@ -49,12 +51,18 @@ class Scan(_Opened):
         stem: Its name without suffix and `_scan`.
         height: Rows.
         width: Columns.
-        dpi: Dots per inch as the file says, or None.
+        dpi: Dots per inch as the file says, or None; those of screens are none.
     """
 
     def __init__(self, image, gray_range=None):
         super().__init__(image)
         self.stem, self.dpi = stem_of(image.path), image.dpi
+        # Dots per metre are rounded.
+        if self.dpi and round(self.dpi) in SCREENS:
+            log.warning(
+                "%s says %.0f dpi, as programs write that know of none: it counts as none", image.path, self.dpi
+            )
+            self.dpi = None
         if image.channels > 1:
             log.warning("%s is in colour: it is converted to gray", image.path)
         self._limits = self._levels = None

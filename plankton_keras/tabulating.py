@@ -33,9 +33,6 @@ BY_THE_CHALLENGE = (
     "Without a taxa.csv ids below 8 are not living, as in the ZooScan challenge; animals that are numbered one by one "
     "need one id for all, or a taxa.csv."
 )
-# Programs write 72 or 96 dpi where they know nothing, give or take the rounding to dots per metre.
-MOST_OF_SCREENS = 97
-IF_WRONG = "If it is wrong, so are all millimetres, and volumes by its cube: correct it in the file."
 TOO_LOW = "its abundance, biovolume and spectrum are of its other scans alone, and too low"
 
 
@@ -170,9 +167,6 @@ def _tables(measured, content, context):
     others = [f"{scan.stem} ({scan.dpi:g} dpi)" for scan in measured if context.dpi not in (None, scan.dpi)]
     if others:
         notes.append(f"--dpi is not applied to files that say their resolution: {', '.join(others)}.")
-    doubtful = [f"{scan.stem} ({scan.dpi:.0f} dpi)" for scan in measured if scan.dpi and scan.dpi < MOST_OF_SCREENS]
-    if doubtful:
-        notes.append(f"A resolution of screens, not of a scanner: {', '.join(doubtful)}. {IF_WRONG}")
     large = [name for scan in measured for name in scan.too_large]
     if large:
         notes.append(f"Larger than EcoTaxa takes, and in no package for it: {', '.join(large)}.")

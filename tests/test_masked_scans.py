@@ -79,14 +79,19 @@ def test_info_says_what_was_measured(tmp_path):
     assert found["next"] == f"look at {tmp_path}/m/report_*.html, then import the packages into EcoTaxa"
 
 
-@pytest.mark.parametrize(("dpi", "is_doubtful"), [(72, True), (96, True), (300, False), (2400, False)])
-def test_a_resolution_of_screens_is_said_to_be_doubtful(tmp_path, dpi, is_doubtful):
+@pytest.mark.parametrize(("dpi", "counts"), [(72, False), (96, False), (75, True), (300, True)])
+def test_a_resolution_of_screens_is_none_and_can_be_given(tmp_path, dpi, counts):
     draw(tmp_path / "scans", i1=(50, 50, 40))
     path = tmp_path / "scans" / "a_scan.png"
     PillowImage.open(path).save(path, dpi=(dpi, dpi))
-    said = f"A resolution of screens, not of a scanner: a ({dpi} dpi). If it is wrong, so are all millimetres, and "
-    said += "volumes by its cube: correct it in the file."
-    assert (said in measured(tmp_path / "scans", tmp_path / "m")["notes"]) == is_doubtful
+    words = ["measure", str(tmp_path / "scans"), "--out", str(tmp_path / "m"), "--dpi", "2400", "--json"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    said = f"{path} says {dpi} dpi, as programs write that know of none: it counts as none\n"
+    assert (said in result.stderr) == (not counts)
+    (row,) = csv.DictReader((tmp_path / "m" / "objects.csv").open())
+    side = 25.4 / (dpi if counts else 2400)
+    assert float(row["area_mm2"]) == pytest.approx(int(row["area"]) * side**2, rel=1e-3)
 
 
 def test_what_is_written_is_measured_again_like_any_prediction(tmp_path):
