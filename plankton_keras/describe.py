@@ -72,7 +72,7 @@ def summarize(paths):
         and the greatest.
 
     Raises:
-        ArtefactError: If one is no evaluation.
+        ArtefactError: If one is no evaluation, or some are of scans and others of vignettes.
     """
     paths = [Path(path) for path in paths]
     others = [path for path in paths if describe(path)["kind"] != "evaluation"]
@@ -85,6 +85,7 @@ def summarize(paths):
 
 def _evaluations(paths):
     scored = [read_json(path / EVALUATION, REWRITE) for path in paths]
+    _check_one_kind(paths, scored)
     columns = [each.get("pixel") or {k: v for k, v in each.items() if isinstance(v, float)} for each in scored]
     common = [name for name in columns[0] if all(name in column for column in columns)]
     if len(paths) == 1:
@@ -102,6 +103,19 @@ def _evaluations(paths):
         if names
         else "plankton predict RUN SCANS --out predictions/NAME",
     }
+
+
+def _check_one_kind(paths, scored):
+    """Refuses evaluations of scans beside those of vignettes: figures of one name would be of different things."""
+    kinds = ["vignettes" if "vignettes" in each else "pixels of scans" for each in scored]
+    others = [(path, kind) for path, kind in zip(paths, kinds, strict=True) if kind != kinds[0]]
+    if others:
+        path, kind = others[0]
+        raise ArtefactError(
+            f"{paths[0]} scored {kinds[0]}, but {path} {kind}: their scores have no mean.",
+            "evaluations of one kind.",
+            "summarise each kind by itself.",
+        )
 
 
 def _spread(values):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from plankton_keras.describe import describe
+from plankton_keras.describe import describe, summarize
 from plankton_keras.errors import ArtefactError, InputError
 
 
@@ -46,6 +46,22 @@ def test_runs_that_did_not_end_say_how_to_go_on(tmp_path):
 def test_after_an_evaluation_comes_what_the_run_is_for(tmp_path, metrics, command):
     (tmp_path / "metrics.json").write_text(json.dumps({"model": "run", **metrics}))
     assert describe(tmp_path)["next"] == command
+
+
+def test_evaluations_of_vignettes_and_of_scans_are_not_averaged(tmp_path):
+    for name, metrics in {
+        "scans": {"pixel": {"accuracy": 0.998, "balanced_accuracy": 0.9}},
+        "names": {"vignettes": 3, "accuracy": 0.5, "balanced_accuracy": 0.4},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"model": "run", **metrics}))
+    with pytest.raises(ArtefactError) as caught:
+        summarize([tmp_path / "scans", tmp_path / "scans", tmp_path / "names"])
+    assert str(caught.value) == (
+        f"{tmp_path / 'scans'} scored pixels of scans, but {tmp_path / 'names'} vignettes: their scores have no mean.\n"
+        "Expected: evaluations of one kind.\n"
+        "Fix: summarise each kind by itself."
+    )
 
 
 def test_scans_whose_names_do_not_go_together_say_why(tmp_path):
