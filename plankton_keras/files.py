@@ -108,6 +108,9 @@ def read_json(path, fix):
         json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise ArtefactError(f"{path} does not exist.", f"a file {path.name} in {path.parent}.", fix) from None
+    except NotADirectoryError:
+        above = next(parent for parent in path.parents if parent.is_file())
+        raise ArtefactError(f"{above} is a file.", f"a folder that holds {path.name}.", fix) from None
     except (ValueError, RecursionError, OSError) as error:
         raise ArtefactError(f"{path} is damaged: {error}.", "a whole JSON file.", fix) from None
     seal = content.pop(SEAL, None) if isinstance(content, dict) else None

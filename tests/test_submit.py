@@ -104,6 +104,16 @@ def test_what_is_no_prediction_folder_is_refused(predictions, tmp_path):
     assert missing.startswith(f"{predictions / 'rg9_mask.png'} does not exist.\nExpected: the mask of each predicted")
 
 
+def test_a_file_in_place_of_a_prediction_folder_is_refused(tmp_path):
+    (tmp_path / "p").write_text("no folder")
+    for given in (tmp_path / "p", tmp_path / "p" / "more"):
+        assert run("submit", given, "--out", tmp_path / "s.csv", code=4).stderr == (
+            f"{tmp_path / 'p'} is a file.\n"
+            "Expected: a folder that holds prediction.json.\n"
+            "Fix: give a folder that plankton predict wrote.\n"
+        )
+
+
 def test_another_padding_is_a_usage_error(predictions, tmp_path):
     said = run("submit", predictions, "--out", tmp_path / "s.csv", "--padding", "never", code=2).stderr
     assert "'never' is not one of 'always', 'needed'." in said
