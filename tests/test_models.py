@@ -198,6 +198,15 @@ def test_a_damaged_encoder_of_ours_is_refused(tmp_path, content):
     assert rest[0] == "Expected: an encoder that plankton wrote."
 
 
+def test_a_folder_of_weights_that_is_no_run_is_not_said_to_be_missing(tmp_path):
+    with pytest.raises(SettingError) as caught:
+        encoder_unet("efficientnet_b2", 2, weights=str(tmp_path))
+    assert str(caught.value).startswith(
+        f"--weights {tmp_path} is no run: it has no model.keras.\n"
+        "Expected: auto, plankton, imagenet, none, a run, or a file.\n"
+    )
+
+
 def test_a_file_of_weights_that_is_not_there_is_named():
     with pytest.raises(SettingError) as caught:
         encoder_unet("efficientnet_b2", 2, weights="missing.h5")

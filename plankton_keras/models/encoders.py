@@ -120,8 +120,9 @@ def _application(name, weights):
     if (path / "model.keras").is_file():
         return _from_run(built(None), name, path), f"the run {path}"
     if not path.is_file():
+        found = "is no run: it has no model.keras" if path.is_dir() else "does not exist"
         raise SettingError(
-            f"--weights {path} does not exist.", "auto, plankton, imagenet, none, a run, or a file.", _fix(name)
+            f"--weights {path} {found}.", "auto, plankton, imagenet, none, a run, or a file.", _fix(name)
         )
     if path.suffix == ".npz":
         return _from_npz(built(None), name, path), f"the file {path}"
