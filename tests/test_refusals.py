@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import tiny_scan
+from untrained import untrained_run
 
 from plankton_keras.cli import main, output
-from plankton_keras.files import claim_folder, release_folders
+from plankton_keras.files import claim_folder, read_json, release_folders, write_json
 from plankton_keras.findings import ERROR
 from plankton_keras.pairs import find_pairs
 from plankton_keras.scan_checks import check_headers
@@ -62,6 +63,24 @@ def test_evaluate_takes_the_gray_range_and_says_that_one_alone(deep_scans, tmp_p
         f"{deep_scans / 'a_scan.png'} has 16 bits: gray levels 2000 to 50000 become 0 to 255"
     ]
     assert "--gray-range is 'dark:light'." in run(*words, "dark:light", "--overwrite", code=2).stderr
+
+
+def test_runs_that_look_for_other_ids_are_not_compared_by_the_masks(deep_scans, tiny_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "prepare", output.listen)
+    runs = []
+    for name, first in (("one", 8), ("other", 5)):
+        (tmp_path / name).mkdir()
+        runs.append(untrained_run(tmp_path / name))
+        said = {"target": living_target(living_from=first).to_json(), "records": "", "created": ""}
+        write_json(runs[-1].provenance, read_json(runs[-1].provenance, "") | said)
+    words = ("evaluate", runs[0].folder, runs[1].folder)
+    assert run(*words, deep_scans, "--out", tmp_path / "scored", code=4).stderr.endswith(
+        f"The id 5 is not what {runs[0].folder} looks for, but what {runs[1].folder} does.\n"
+        "Expected: one meaning of each id.\n"
+        "Fix: score each by itself, or all on records, which say the truth for all.\n"
+    )
+    assert not (tmp_path / "scored").exists()
+    assert run(*words, tiny_records, "--out", tmp_path / "scored").stdout.count("F1") > 3
 
 
 def test_records_have_their_gray_levels_and_say_so(tiny_records, caplog):

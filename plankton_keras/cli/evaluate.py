@@ -109,6 +109,7 @@ def _evaluate_scans(predictors, masks, data_and_split, config, allow_training_sc
     for predictor in predictors:
         if masks or (is_sure and predictor.target.by_life):
             _check_target(predictor, target, data_and_split[0])
+    _check_one_meaning(predictors, data_and_split[0])
     seen = {predictor.source: seen_scans(truths, predictor.training_scans) for predictor in predictors}
     warnings = _check_unseen(seen, "scans", allow_training_scans)
     for predictor in predictors:
@@ -236,6 +237,24 @@ def _check_target(predictor, target, data):
             "one meaning of each id.",
             "check taxa.csv; masks of other classes than a run's are scored without it.",
         )
+
+
+def _check_one_meaning(predictors, data):
+    """Refuses runs that look for other ids of the masks: each would be scored by a truth of its own."""
+    from plankton_keras.errors import ArtefactError
+    from plankton_keras.schema import MANIFEST
+
+    if (Path(data) / MANIFEST).is_file():
+        return
+    for other in predictors[1:]:
+        first, mask_id = predictors[0], predictors[0].target.conflict(other.target)
+        if mask_id is not None:
+            one, two = (first, other) if other.target.class_of(mask_id) else (other, first)
+            raise ArtefactError(
+                f"The id {mask_id} is not what {one.source} looks for, but what {two.source} does.",
+                "one meaning of each id.",
+                "score each by itself, or all on records, which say the truth for all.",
+            )
 
 
 def _named(names):
