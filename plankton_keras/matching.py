@@ -104,8 +104,11 @@ class Matching:
         """Gives the scores at an IoU."""
         matched = self.true.ious[self.true.ious > iou]
         found, true, predicted = len(matched), len(self.true), len(self.predicted)
-        hits = self.predicted.ious[np.argsort(-self.predicted.scores, kind="stable")] > iou
+        order = np.argsort(-self.predicted.scores, kind="stable")
+        hits, falling = self.predicted.ious[order] > iou, -self.predicted.scores[order]
         precision = np.cumsum(hits) / np.arange(1, predicted + 1)
+        # Objects of one score are found together: which of them comes first in the scan says nothing.
+        precision = precision[np.searchsorted(falling, falling, side="right") - 1]
         # The best precision at this recall or a higher one, as in Pascal VOC.
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         return {

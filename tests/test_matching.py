@@ -63,6 +63,22 @@ def test_ap50_is_at_least_that_of_scikit_learn_and_equal_where_precision_only_fa
     assert ap50 == pytest.approx(average_precision_score(hit, score)) == pytest.approx(1)
 
 
+def test_objects_of_one_score_count_together_in_whichever_order_they_come():
+    # Of masks without probabilities every score is 1: there is one point, of precision 2/4 and recall 2/3.
+    for ious in ([0.9, 0.9, 0, 0], [0, 0, 0.9, 0.9], [0, 0.9, 0.9, 0]):
+        assert Matching(side([0.9, 0.9, 0]), side(ious)).scores()["ap50"] == pytest.approx(2 / 3 * 2 / 4)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        hit, score = rng.random(30) < 0.5, rng.integers(0, 4, 30) / 4
+        true = side([0.9] * int(hit.sum()))
+        ap50 = {
+            Matching(true, side(hit[order] * 0.9, scores=score[order])).scores()["ap50"]
+            for order in (rng.permutation(30) for _ in range(5))
+        }
+        assert max(ap50) - min(ap50) < 1e-12
+        assert min(ap50) >= average_precision_score(hit, score) - 1e-12
+
+
 @pytest.mark.parametrize(("true", "predicted"), [([], []), ([0] * 4, []), ([], [0])])
 def test_without_a_match_all_scores_are_0(true, predicted):
     scores = Matching(side(true), side(predicted)).scores()
