@@ -6,6 +6,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,7 +281,7 @@ def taxa_target(taxa, objects, min_objects=20):
     Args:
         taxa: List of `Taxon`.
         objects: Number of objects by id in the training scans.
-        min_objects: What a living taxon needs to become a class.
+        min_objects: What a living taxon, of all ids of its name, needs to become a class.
 
     Returns:
         A `Target`: `non-living`, the common living taxa in the order of their ids, then `other living`.
@@ -295,8 +296,11 @@ def taxa_target(taxa, objects, min_objects=20):
     ('non-living', 'Calanus', 'other living')
     """
     living = sorted((taxon for taxon in taxa if taxon.living), key=lambda taxon: taxon.id)
-    common = [taxon for taxon in living if objects.get(taxon.id, 0) >= min_objects]
     # Two ids of one name are one class.
+    found = Counter()
+    for taxon in living:
+        found[taxon.name] += objects.get(taxon.id, 0)
+    common = [taxon for taxon in living if found[taxon.name] >= min_objects]
     names = tuple(dict.fromkeys(["non-living", *(taxon.name for taxon in common), OTHER_LIVING]))
     if len(names) > MAX_CLASSES:
         raise InputError(

@@ -75,6 +75,14 @@ def test_taxa_become_classes_in_the_order_of_their_ids_and_rare_ones_become_othe
     }
 
 
+def test_ids_of_one_name_are_one_taxon_whose_objects_add_up():
+    taxa = [Taxon(8, "Calanus", True), Taxon(9, "Oithona", True), Taxon(12, "Calanus", True)]
+    for objects in ({8: 19, 12: 3}, {8: 12, 12: 12}, {12: 20, 9: 19}):
+        target = taxa_target(taxa, objects, min_objects=20)
+        assert target.names == ("non-living", "Calanus", "other living")
+        assert [target.class_of(mask_id) for mask_id in (8, 9, 12)] == [1, 2, 1]
+
+
 def test_taxa_without_any_object_are_other_living():
     target = taxa_target(TAXA, objects={}, min_objects=1)
     assert target.names == ("non-living", "other living")
