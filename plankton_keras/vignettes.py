@@ -208,12 +208,19 @@ def living_by_name(folder, names):
         A dictionary from name to bool, or None where there is no `taxa.csv`.
 
     Raises:
-        InputError: If a class does not stand in it.
+        InputError: If a class does not stand in it, or lives in one line and not in another.
     """
     path = find_taxa(folder)
     if path is None:
         return None
-    known = {taxon.name: taxon.living for taxon in read_taxa(path)}
+    known = {}
+    for taxon in read_taxa(path):
+        if known.setdefault(taxon.name, taxon.living) != taxon.living and taxon.name in names:
+            raise InputError(
+                f"{path} says of the class {taxon.name!r} both that it lives and that it does not.",
+                "one value of living for a class.",
+                "correct one of the lines, or name the two apart.",
+            )
     missing = sorted(set(names) - set(known))
     if missing:
         raise InputError(

@@ -245,6 +245,18 @@ def test_what_is_alive_stands_in_taxa_csv_in_the_folder_or_beside_it(tmp_path):
     assert living_by_name(folder, ["copepod"]) == {"copepod": False}
 
 
+def test_a_class_that_lives_in_one_line_and_not_in_another_is_refused(tmp_path):
+    (tmp_path / "taxa.csv").write_text("id,name,living\n1,salp,0\n8,copepod,1\n9,salp,1\n10,copepod,1\n")
+    assert living_by_name(tmp_path, ["copepod"]) == {"copepod": True}
+    with pytest.raises(InputError) as caught:
+        living_by_name(tmp_path, ["copepod", "salp"])
+    assert str(caught.value) == (
+        f"{tmp_path.resolve() / 'taxa.csv'} says of the class 'salp' both that it lives and that it does not.\n"
+        "Expected: one value of living for a class.\n"
+        "Fix: correct one of the lines, or name the two apart."
+    )
+
+
 @pytest.mark.parametrize(("names", "more"), [(["copepod", "salp"], "."), (["squid", "salp"], " and 1 more.")])
 def test_a_class_without_a_line_in_taxa_csv_is_refused(tmp_path, names, more):
     (tmp_path / "taxa.csv").write_text("id,name,living\n8,copepod,1\n")
