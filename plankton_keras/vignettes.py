@@ -72,13 +72,13 @@ def is_vignette_folder(folder):
     return len(pictures) > 1 and not pictures.keys() & {"mask", "masks"} and not pictures.keys() <= set(SPLITS)
 
 
-def find_vignettes(folder, val_fraction):
+def find_vignettes(folder, val_fraction, seed=0):
     """Finds labelled vignettes.
 
     Args:
         folder: Folders of pictures named after their class, in sub-folders `train`, `val` and `test` or without.
-        val_fraction: Share for validation where there are no splits. The hash of a file's bytes decides, so that equal
-            files stay together.
+        val_fraction: Share for validation where there are no splits.
+        seed: Decides with the bytes of a file which, so that equal files stay together.
 
     Returns:
         A list of `Labelled`, by class and name.
@@ -97,7 +97,7 @@ def find_vignettes(folder, val_fraction):
         )
     for path in classes:
         for picture in _pictures(path):
-            split = path.parent.name if path.parent != folder else deal(picture, val_fraction)
+            split = path.parent.name if path.parent != folder else deal(picture, val_fraction, seed)
             found.append(Labelled(picture, path.name, split))
     if len({vignette.label for vignette in found}) < 2:
         raise InputError(
@@ -108,12 +108,13 @@ def find_vignettes(folder, val_fraction):
     return found
 
 
-def deal(path, val_fraction):
+def deal(path, val_fraction, seed=0):
     """Gives a vignette a split by the hash of its bytes, so that equal files stay together.
 
     Args:
         path: The file, a `pathlib.Path` or a `zipfile.Path`.
         val_fraction: Share for validation.
+        seed: Decides with the bytes.
 
     Returns:
         `train` or `val`.
@@ -122,7 +123,8 @@ def deal(path, val_fraction):
         InputError: If it cannot be read.
     """
     digest = hashlib.sha256(_content(path)).hexdigest()
-    return "val" if unit_hash(digest) < val_fraction else "train"
+    # Of seed 0 the bytes alone decide, as they did before there was a seed: its records stay what they are.
+    return "val" if unit_hash(*([seed] if seed else []), digest) < val_fraction else "train"
 
 
 def _content(path):

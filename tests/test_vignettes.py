@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from plankton_keras.cli import main
 from plankton_keras.errors import InputError
 from plankton_keras.vignettes import (
     Labelled,
@@ -170,6 +172,22 @@ def test_the_share_of_validation_is_about_what_was_asked_and_grows_by_adding(tmp
     assert len(validation(0)) == 0
     assert 74 <= len(validation(0.25)) <= 126
     assert validation(0.1) < validation(0.25)
+
+
+def test_the_seed_decides_which_vignettes_are_for_validation(tmp_path):
+    touch(tmp_path, *(f"{label}/{index}.png" for label in "ab" for index in range(50)))
+
+    def validation(seed):
+        return {each.path for each in find_vignettes(tmp_path, 0.5, seed) if each.split == "val"}
+
+    assert validation(0) == {each.path for each in find_vignettes(tmp_path, 0.5) if each.split == "val"}
+    assert validation(1) == validation(1)
+    # Of 100 draws by two seeds 25 are expected in both, with a standard deviation of 4.3.
+    assert 10 <= len(validation(0) & validation(1)) <= 40
+    assert 10 <= len(validation(2) & validation(1)) <= 40
+    for seed in range(3):
+        words = [str(tmp_path), "--out", str(tmp_path / "r"), "--val-fraction", "0.5", "--seed", str(seed), "--dry-run"]
+        assert f"val: {len(validation(seed))} vignettes" in CliRunner().invoke(main, ["make-tfrecords", *words]).stdout
 
 
 def test_fewer_than_two_classes_are_refused(tmp_path):

@@ -108,9 +108,9 @@ def _write_vignettes(folder, idle, out, config, flags):
             )
     if is_ecotaxa_package(folder):
         # Equal pictures stay together: the split is by their bytes.
-        found = find_labelled(folder, config.val_fraction)
+        found = find_labelled(folder, config.val_fraction, seed=config.seed)
     else:
-        found = find_vignettes(folder, config.val_fraction)
+        found = find_vignettes(folder, config.val_fraction, config.seed)
         check_files([(each.split, each.path) for each in found], "vignette")
     counts = {split: sum(each.split == split for each in found) for split in schema.SPLITS}
     classes = sorted({each.label for each in found})

@@ -12,7 +12,7 @@ NEEDED = ("img_file_name", "object_id", "object_annotation_status", "object_anno
 EXPORT = "export the project from EcoTaxa again, with images and annotations."
 
 
-def find_labelled(path, val_fraction, statuses=("validated",)):
+def find_labelled(path, val_fraction, statuses=("validated",), seed=0):
     """Finds the objects of a package whose class a person has confirmed.
 
     The class is the category as EcoTaxa names it, `Child<Parent` where it does, so that equal children of two parents
@@ -23,6 +23,7 @@ def find_labelled(path, val_fraction, statuses=("validated",)):
         path: A .zip file or a folder with tables and images.
         val_fraction: Share for validation, by the hash of a picture's bytes as in `vignettes.find_vignettes`.
         statuses: Which statuses count.
+        seed: As for `vignettes.find_vignettes`.
 
     Returns:
         A list of `vignettes.Labelled`, by class and name; pictures in a .zip stay there.
@@ -49,7 +50,7 @@ def find_labelled(path, val_fraction, statuses=("validated",)):
             "validate objects in EcoTaxa first, then export them.",
         )
     found = sorted((label, picture) for _, label, picture in objects.values())
-    return [Labelled(package.at(name), label, deal(package.at(name), val_fraction)) for label, name in found]
+    return [Labelled(package.at(name), label, deal(package.at(name), val_fraction, seed)) for label, name in found]
 
 
 def _rows(package, table):
