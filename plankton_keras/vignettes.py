@@ -4,6 +4,7 @@ Labelled vignettes lie in folders named after their class, as EcoTaxa and the Ka
 """
 
 import hashlib
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plankton_keras.errors import InputError
+from plankton_keras.errors import InputError, and_others
 from plankton_keras.image_claims import check_picture, first_line, read_picture
 from plankton_keras.pairs import is_named_scan
 from plankton_keras.patches import unit_hash
 from plankton_keras.schema import SPLITS
 from plankton_keras.taxa import find_taxa, read_taxa
 from plankton_keras.vignette_pictures import GROUND, cut_to_object
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
@@ -105,6 +108,9 @@ def find_vignettes(folder, val_fraction, seed=0):
             "folders named after classes, with pictures in them: CLASS/NAME.jpg.",
             "check the path.",
         )
+    below = [each for path in classes for each in _folders(path) if _pictures(each)]
+    if below:
+        log.warning("%s%s: pictures below the folder of a class are left out", below[0], and_others(len(below) - 1))
     return found
 
 

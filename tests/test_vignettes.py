@@ -190,6 +190,23 @@ def test_the_seed_decides_which_vignettes_are_for_validation(tmp_path):
         assert f"val: {len(validation(seed))} vignettes" in CliRunner().invoke(main, ["make-tfrecords", *words]).stdout
 
 
+def test_pictures_below_a_class_are_said_to_be_left_out(tmp_path, caplog):
+    touch(tmp_path, "a/1.png", "b/2.png", "b/notes/x.txt")
+    assert len(find_vignettes(tmp_path, val_fraction=0)) == 2
+    assert caplog.messages == []
+    touch(tmp_path, "a/young/3.png", "a/young/4.png", "c/d/5.png")
+    assert len(find_vignettes(tmp_path, val_fraction=0)) == 2
+    assert caplog.messages == [
+        f"{tmp_path / 'a' / 'young'} and 1 other: pictures below the folder of a class are left out"
+    ]
+    touch(tmp_path / "more", "train/a/1.png", "val/b/2.png", "val/b/old/3.png")
+    caplog.clear()
+    assert len(find_vignettes(tmp_path / "more", val_fraction=0)) == 2
+    assert caplog.messages == [
+        f"{tmp_path / 'more' / 'val' / 'b' / 'old'}: pictures below the folder of a class are left out"
+    ]
+
+
 def test_fewer_than_two_classes_are_refused(tmp_path):
     touch(tmp_path, "train/a/1.png", "val/a/2.png", "val/b/2.txt")
     with pytest.raises(InputError) as caught:
