@@ -22,6 +22,8 @@ from plankton_keras.vignette_pictures import GROUND, cut_to_object
 
 log = logging.getLogger(__name__)
 
+# Ground that is white is far brighter than this gray level.
+DARK = 64
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
 
@@ -203,6 +205,25 @@ def load_vignettes(vignettes, classes, size):
         pixels = read_vignette(vignette.path)
         images[index, ..., 0], sides[index] = squared(pixels, size), max(pixels.shape)
     return images, sides, np.array([classes.index(vignette.label) for vignette in vignettes], np.int32)
+
+
+def warn_of_dark_ground(names, pictures):
+    """Warns where most vignettes are dark at their corners: `squared` pads with white, as `measure` shows objects.
+
+    Args:
+        names: What to call them.
+        pictures: uint8 `(height, width)` of each, of any size.
+    """
+    corners = [picture[[0, 0, -1, -1], [0, -1, 0, -1]] for picture in pictures]
+    dark = [name for name, levels in zip(names, corners, strict=True) if np.median(levels) < DARK]
+    if 2 * len(dark) > len(names):
+        log.warning(
+            "%s%s of %d vignettes are dark at their corners, but ground is taken to be white: invert them, or cut a "
+            "dark border off",
+            dark[0],
+            and_others(len(dark) - 1),
+            len(names),
+        )
 
 
 def living_by_name(folder, names):

@@ -119,6 +119,27 @@ def test_the_manifest_says_what_the_records_hold(records):
     assert manifest.settings == CONFIG.to_json()
 
 
+@pytest.mark.parametrize(("ground", "border"), [(0, 0), (20, 20), (255, 0)])
+def test_a_ground_that_is_dark_in_most_vignettes_is_said(tmp_path, caplog, ground, border):
+    for index in range(5):
+        path = tmp_path / "pictures" / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((60, 40), ground if index < 3 else 255, np.uint8)
+        pixels[20 + index : 40, 10:30] = 128
+        if index < 3:
+            pixels[:4], pixels[-4:], pixels[:, :4], pixels[:, -4:] = [border] * 4
+        cv2.imwrite(str(path), pixels)
+    found = find_vignettes(tmp_path / "pictures", val_fraction=0)
+    (tmp_path / "records").mkdir()
+    write_vignettes(found[1:], None, CONFIG, tmp_path / "records")
+    assert caplog.messages == []
+    write_vignettes(found, None, CONFIG, tmp_path / "records")
+    assert caplog.messages == [
+        f"{tmp_path / 'pictures' / 'a' / '0.png'} and 2 others of 5 vignettes are dark at their corners, but ground is "
+        "taken to be white: invert them, or cut a dark border off"
+    ]
+
+
 def test_progress_counts_up_to_all_vignettes(pictures, tmp_path):
     said = []
     write_vignettes(pictures, None, CONFIG, tmp_path, progress=lambda *words: said.append(words))

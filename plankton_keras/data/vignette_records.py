@@ -13,7 +13,7 @@ from plankton_keras.files import sha256, whole_file, write_json
 from plankton_keras.leaks import Place, Vignette, check_vignettes, vignette_digests
 from plankton_keras.lookalikes import thumbnail
 from plankton_keras.patches import unit_hash
-from plankton_keras.vignettes import read_vignette, squared
+from plankton_keras.vignettes import read_vignette, squared, warn_of_dark_ground
 
 
 def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
@@ -56,6 +56,7 @@ def write_vignettes(vignettes, living, config, out, workers=1, progress=None):
                 if progress:
                     progress(len(looks), len(vignettes), split)
     check_vignettes(looks)
+    warn_of_dark_ground([look.place.name for look in looks], [look.thumbnail for look in looks])
     labels = [vignette.label for vignette in vignettes if vignette.split == "train"]
     share = {name: labels.count(name) / max(1, len(labels)) for name in names}
     manifest = schema.Manifest(
