@@ -171,6 +171,19 @@ def test_a_package_that_nobody_validated_is_refused(sent):
     )
 
 
+def test_an_object_of_two_categories_is_refused(validated, tmp_path):
+    def rename(values):
+        if values["object_id"] == "scan2_2":
+            values["object_id"] = "scan1_1"
+
+    path = edited(validated, tmp_path / "a.zip", rename)
+    assert refused(path) == (
+        f"{path}: {TABLE}, row 9: scan1_1 is 'detritus', but in a row before 'part<Crustacea'.\n"
+        "Expected: one category of each object_id.\n"
+        "Fix: name the objects of samples or projects apart, or export them one by one."
+    )
+
+
 EXPORT = "Fix: export the project from EcoTaxa again, with images and annotations."
 
 

@@ -29,8 +29,8 @@ def find_labelled(path, val_fraction, statuses=("validated",), seed=0):
         A list of `vignettes.Labelled`, by class and name; pictures in a .zip stay there.
 
     Raises:
-        InputError: If it is no package, columns or images are missing, a table is damaged, or fewer than two classes
-            are found.
+        InputError: If it is no package, columns or images are missing, a table is damaged, an object has two
+            categories, or fewer than two classes are found.
     """
     package, objects, seen = Package(path), {}, Counter()
     if not package.tables:
@@ -89,6 +89,14 @@ def _take(package, place, values, objects):
             "an image and a category of each object that counts.",
             EXPORT,
         )
+    known = objects.get(identifier)
+    # Two objects of one id would pass for two images of one, of which one is dropped.
+    if known and known[1] != category:
+        raise InputError(
+            f"{package.path}: {table}, row {row}: {identifier} is {category!r}, but in a row before {known[1]!r}.",
+            "one category of each object_id.",
+            "name the objects of samples or projects apart, or export them one by one.",
+        )
     entry = number_of(values.get("img_rank", "")) or 0, category, picture
-    if identifier not in objects or entry < objects[identifier]:
+    if known is None or entry < known:
         objects[identifier] = entry
