@@ -9,6 +9,7 @@ from plankton_keras.images import pixel_mm
 from plankton_keras.measuring import AS_FOUND
 from plankton_keras.naming import UNCLASSIFIED
 from plankton_keras.runs import now, versions
+from plankton_keras.sample_tables import acquisition_of
 from plankton_keras.vignette_pictures import vignette
 
 
@@ -28,11 +29,11 @@ def parents_of(stem, sample, known):
     """
     if sample is None:
         # EcoTaxa would take a sample NA for none.
-        ids = f"scan_{stem}" if is_missing(stem) else stem, f"tot_{stem}", f"plankton_{stem}"
+        ids = f"scan_{stem}" if is_missing(stem) else stem, acquisition_of(stem, ""), f"plankton_{stem}"
         columns = {}, {}
     else:
         (part,) = (part for part in sample.fractions if part.scan == stem)
-        ids = sample.sample, f"{part.fraction or 'tot'}_{sample.sample}", f"plankton_{stem}"
+        ids = sample.sample, acquisition_of(sample.sample, part.fraction), f"plankton_{stem}"
         columns = _of_sample(sample), _of_fraction(part, sample)
     kinds = ("sample", "acq", "process")
     return ids, {kind: {each: values} for kind, each, values in zip(kinds, ids, (*columns, known), strict=True)}

@@ -97,6 +97,21 @@ class Sample:
         return fraction.sub_part * self.onboard_part / self.volume_m3
 
 
+def acquisition_of(sample, fraction):
+    """Names the acquisition of EcoTaxa that a fraction of a sample is.
+
+    Args:
+        sample: Name of the sample.
+        fraction: Name of the fraction; a whole sample has none.
+
+    Example:
+
+    >>> acquisition_of("station66", "d1"), acquisition_of("station66", "")
+    ('d1_station66', 'tot_station66')
+    """
+    return f"{fraction or 'tot'}_{sample}"
+
+
 def read_samples(path, stems=None):
     """Reads samples.csv.
 
@@ -165,7 +180,7 @@ def build(source, problems, cells, stems, fix):
         absent = dict.fromkeys(name for name in COLUMNS if name not in texts)
         problems += [f"{place}: {text}." for text in _contradictions(absent | values)]
         rows.append((place, values))
-    problems += _twins(rows) + _torn(rows)
+    problems += _twins(rows) + _namesake_acquisitions(rows) + _torn(rows)
     known = [values.get(SCAN) for _, values in rows]
     lost = [stem for stem in stems or () if stem not in known]
     problems += [f"there is nothing on {listed(lost)}."] if lost else []
@@ -214,6 +229,23 @@ def _twins(rows):
             problems.append(
                 f"{place}, fraction: the sample {sample} has "
                 + (f"{named} in {first} too." if named and known else f"another scan in {first}; both need a fraction.")
+            )
+    return problems
+
+
+def _namesake_acquisitions(rows):
+    """Names fractions of two samples that EcoTaxa would take for one: it knows an acquisition by its name alone."""
+    problems, first = [], {}
+    for place, values in rows:
+        sample, named = values.get("sample"), values.get("fraction")
+        if not sample:
+            continue
+        name = acquisition_of(sample, named)
+        place_of, other = first.setdefault(name, (place, sample))
+        if other != sample:
+            problems.append(
+                f"{place}, fraction: with the sample {sample} it makes the acquisition {name} of EcoTaxa, as "
+                f"{place_of} does with the sample {other}."
             )
     return problems
 

@@ -193,6 +193,18 @@ def test_rows_of_a_sample_agree(tmp_path):
     ]
 
 
+def test_fractions_of_two_samples_that_would_be_one_acquisition_of_ecotaxa_are_refused(tmp_path):
+    head = "scan,sample,fraction,sub_part,volume_m3\n"
+    assert problems(tmp_path, head + "a,X,d2_1,4,100\nb,1_X,d2,8,50\nc,X,d1,4,100\n") == [
+        "row 3, fraction: with the sample 1_X it makes the acquisition d2_1_X of EcoTaxa, as row 2 does with the "
+        "sample X."
+    ]
+    assert problems(tmp_path, head + "a,s,a_tot,4,100\nb,tot_s,a,8,50\n") == [
+        "row 3, fraction: with the sample tot_s it makes the acquisition a_tot_s of EcoTaxa, as row 2 does with the "
+        "sample s."
+    ]
+
+
 def test_a_scan_may_have_any_name_that_predict_takes(tmp_path):
     long = 229 * "x"
     (sample,), _ = read_samples(table(tmp_path, f"scan,sample,sub_part,volume_m3\n{long},s,4,100\n"), [long])
