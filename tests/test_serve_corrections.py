@@ -340,7 +340,7 @@ def test_bodies_that_are_no_request_are_refused(served, body):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a" * 101, "a/b", "<script>&", "a\tb\0", "é", None, 3, ["a"], "a;b", "=cmd|"]
+    "name", ["", " ", "a" * 101, "a/b", "<script>&", "a\tb\0", "é", None, 3, ["a"], "a;b", "=cmd|", "na", " NaN "]
 )
 def test_names_that_are_no_taxon_are_refused(name):
     with pytest.raises(Refused):

@@ -9,6 +9,7 @@ import os
 import re
 import threading
 
+from plankton_keras.ecotaxa.cells import is_missing
 from plankton_keras.serve.cutting import MAX_POINTS, merge, split
 from plankton_keras.serve.limits import disk_full, is_disk_full
 from plankton_keras.serve.refusing import Refused
@@ -233,11 +234,12 @@ def taxon_of(name):
     'Calanus sp'
     """
     text = " ".join(name.split()) if isinstance(name, str) else ""
-    if not TAXON.fullmatch(text):
+    # To EcoTaxa a category `na` is none, and what was validated as it would be refused.
+    if is_missing(text) or not TAXON.fullmatch(text):
         raise Refused(
             400,
             f"{str(name)[:100]!r} is no name of a taxon.",
-            "1 to 100 letters, digits, spaces and _ - < > ( ).",
+            "1 to 100 letters, digits, spaces and _ - < > ( ), other than na and nan.",
             "choose another name.",
         )
     return text
