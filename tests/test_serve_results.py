@@ -336,6 +336,25 @@ def test_scans_of_any_compression_are_exported_as_they_are(tmp_path):
         assert found.read("a_scan.tif") == path.read_bytes()
 
 
+def test_packages_of_a_scan_with_a_long_name_have_names_of_their_own(tmp_path):
+    path = tmp_path / f"{120 * 'x'}_scan.png"
+    path.write_bytes(encoded(draw()))
+    predict_scans(tmp_path / "predictions", [path], predictor())
+    with service(tmp_path / "data", predictions=tmp_path / "predictions") as served:
+        (folder,) = served.client.get("/v1/folders").json()["folders"]
+        (job,) = served.client.post(f"/v1/folders/{folder['id']}").json()["jobs"]
+        assert served.worker.work()
+        found = [served.client.get(f"/v1/jobs/{job['id']}/files").json()["files"]]
+        for revision, taxon in enumerate(("Calanus", "Oithona")):
+            body = {"revision": revision, "op": "rename", "labels": [1], "taxon": taxon}
+            assert served.client.post(f"/v1/jobs/{job['id']}/corrections", json=body).status_code == 200
+            found.append(served.client.post(f"/v1/jobs/{job['id']}/export").json()["files"])
+    packages = [each for files in found for each in files if each["name"].startswith("ecotaxa_")]
+    # EcoTaxa passes over a table whose name it knows, and tables are called as their package.
+    assert len({each["name"] for each in packages}) == 3
+    assert [each["what"] for each in packages] == ["package for EcoTaxa", *2 * ["package for EcoTaxa, corrected"]]
+
+
 def test_folders_that_may_not_be_looked_into_are_left_out(predictions, monkeypatch):
     (predictions / "lost+found").mkdir()
     stat = os.stat

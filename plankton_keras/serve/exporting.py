@@ -6,13 +6,14 @@ import shutil
 import zipfile
 from dataclasses import replace
 
-from plankton_keras.ecotaxa.package import write_packages
+from plankton_keras.ecotaxa.package import file_name, write_packages
 from plankton_keras.files import scratch, whole_file
 from plankton_keras.images import CLASS_PNG, pixel_mm
 from plankton_keras.measuring import MeasuredObject
 from plankton_keras.packing import package_object, parents_of, process_of
 from plankton_keras.prediction import write_picture
 from plankton_keras.serve.claims import suffix_of
+from plankton_keras.serve.uploads import MAX_LABEL
 from plankton_keras.serve.working import MEASURES
 from plankton_keras.tidy import guarded, write_csv
 
@@ -98,7 +99,8 @@ def export(result):
     out.mkdir()
     ids, parents = parents_of(task.stem, None, process_of(result.content, result.dpi))
     packed = (_packed(result, shape, ids) for shape in shapes.values())
-    write_packages(out, f"{task.stem}_corrected_{revision}", packed, parents)
+    # Names of packages end after 100 letters: the revision must stand before, or EcoTaxa would know the tables already.
+    write_packages(out, f"{file_name(task.stem)[:MAX_LABEL]}_corrected_{revision}", packed, parents)
     if shapes:
         write_csv(out / f"{task.stem}_corrected_objects.csv", _rows(task.stem, shapes))
     _write_training(out / f"{task.stem}_training.zip", result, shapes)
