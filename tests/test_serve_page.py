@@ -450,6 +450,32 @@ def test_undo_and_redo_on_a_change_by_someone_else_are_told_and_leave_it(browser
         opened.wrong = [said for said in opened.wrong if "409" not in said]
 
 
+def test_an_export_waits_for_the_corrections_that_are_on_their_way(browser, service):
+    id, opened, held, exported = service.add("a"), Opened(browser, service), [], []
+    with opened:
+        page = opened.scan(id)
+        opened.click_at(largest(service, "egg"))
+        opened.measured(largest(service, "egg"))
+
+        def hold(route):
+            held.append(route)
+
+        def export(route):
+            exported.append(service.jobs[id]["revision"])
+            route.continue_()
+
+        page.route("**/corrections", hold)
+        page.route("**/export", export)
+        page.fill("[role=combobox]", "bubble")
+        page.keyboard.press("Enter")
+        page.get_by_role("tab", name="Files").click()
+        page.click("text=Export corrected objects")
+        page.wait_for_timeout(300)
+        held.pop().continue_()
+        page.wait_for_selector("text=The export is ready.")
+        assert exported == [1]
+
+
 def test_a_scan_that_is_asked_for_twice_at_once_is_shown_once(browser, service):
     id = service.add("twice")
     with Opened(browser, service) as opened:

@@ -124,6 +124,8 @@ export class FilePanel {
     this.export.disabled = true;
     this.export.textContent = "Exporting…";
     await attempt(async () => {
+      // Of the objects as they are shown: corrections that are on their way come first.
+      await this.scan.turn;
       await json("POST", jobPath(this.scan.id, "export"));
       tell("The export is ready.");
     });
