@@ -253,6 +253,23 @@ def test_results_are_deleted_when_their_time_has_come(tmp_path):
         assert not served.jobs.folder(id).exists()
 
 
+def test_a_job_that_is_corrected_in_the_moment_of_its_expiry_is_kept(tmp_path, monkeypatch):
+    now = [1000.0]
+    with service(tmp_path / "data", limits=Limits(keep_hours=2), clock=lambda: now[0]) as served:
+        id, expired = served.done(), served.jobs.store.expired
+
+        def correcting(time):
+            rows = expired(time)
+            body = {"revision": 0, "op": "delete", "labels": [1]}
+            assert served.client.post(f"/v1/jobs/{id}/corrections", json=body).status_code == 200
+            return rows
+
+        monkeypatch.setattr(served.jobs.store, "expired", correcting)
+        now[0] += 2 * 3600
+        served.worker.work()
+        assert len(served.objects(id)["objects"]) == 3
+
+
 def test_uploads_that_rest_are_given_up(tmp_path):
     now = [time.time()]
     with service(tmp_path / "data", limits=Limits(upload_hours=1), clock=lambda: now[0]) as served:

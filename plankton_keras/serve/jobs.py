@@ -345,9 +345,10 @@ class Jobs:
         """Deletes jobs whose time has come, and uploads that rest for too long."""
         now = self.clock()
         for row in self.store.expired(now):
-            self.store.remove(row.id)
-            self._clear(row.id)
-            self.notifier.tell(row.id)
+            # A person may have corrected it since it was looked up.
+            if self.store.remove(row.id, expired=now):
+                self._clear(row.id)
+                self.notifier.tell(row.id)
         for row in self.store.all("uploading"):
             path = self.upload(row.id)
             touched = path.stat().st_mtime if path.is_file() else row.created

@@ -145,10 +145,21 @@ class Store:
         with self._lock, self._engine.begin() as connection:
             return connection.execute(change).rowcount == 1
 
-    def remove(self, id):
-        """Removes a job."""
+    def remove(self, id, expired=None):
+        """Removes a job.
+
+        Args:
+            id: Of the job.
+            expired: A time, and it is removed only if its own has come by then; or None.
+
+        Returns:
+            Whether it was removed.
+        """
+        gone = sql.delete(JOBS).where(JOBS.c.id == id)
+        if expired is not None:
+            gone = gone.where(JOBS.c.expires <= expired)
         with self._lock, self._engine.begin() as connection:
-            connection.execute(sql.delete(JOBS).where(JOBS.c.id == id))
+            return connection.execute(gone).rowcount == 1
 
     def get(self, id):
         """Gives the `Row` of a job, or None."""
