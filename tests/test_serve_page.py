@@ -476,6 +476,32 @@ def test_an_export_waits_for_the_corrections_that_are_on_their_way(browser, serv
         assert exported == [1]
 
 
+def test_counts_of_an_earlier_revision_that_come_late_are_passed_over(browser, service):
+    id, opened, asked = service.add("a"), Opened(browser, service), []
+    eggs = counted(service, "egg")
+    with opened:
+        page = opened.scan(id)
+        page.wait_for_timeout(1000)
+
+        def first_waits(route):
+            asked.append(route)
+            if asked[1:]:
+                route.continue_()
+
+        page.route("**/summary", first_waits)
+        for number in (0, 1):
+            opened.click_at(largest(service, "egg", number))
+            page.fill("[role=combobox]", "bubble")
+            page.keyboard.press("Enter")
+            opened.settled("egg", eggs - 1 - number)
+            while len(asked) <= number:
+                page.wait_for_timeout(20)
+        page.wait_for_timeout(500)
+        asked[0].fulfill(json={"revision": 1, "counts": [], "spectrum": None, "flags": ["Of before."]})
+        page.wait_for_timeout(300)
+        assert page.locator(".warning", has_text="Of before.").count() == 0
+
+
 def test_a_scan_that_is_asked_for_twice_at_once_is_shown_once(browser, service):
     id = service.add("twice")
     with Opened(browser, service) as opened:

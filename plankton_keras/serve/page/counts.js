@@ -59,11 +59,14 @@ export class CountPanel {
 
 /** Asks for the summary soon after the last correction, and hands it on. */
 export function summaries(scan, ...panels) {
-  let timer = null;
-  const load = () =>
-    json("GET", jobPath(scan.id, "summary"))
-      .then((summary) => scan.closed || panels.forEach((panel) => panel.setSummary(summary)))
-      .catch(fault);
+  let [timer, shown] = [null, -1];
+  const take = (summary) => {
+    // One that was asked for earlier may come later.
+    if (scan.closed || summary.revision < shown) return;
+    shown = summary.revision;
+    panels.forEach((panel) => panel.setSummary(summary));
+  };
+  const load = () => json("GET", jobPath(scan.id, "summary")).then(take).catch(fault);
   scan.addEventListener("objects", () => {
     clearTimeout(timer);
     timer = setTimeout(() => scan.closed || load(), LATER);
