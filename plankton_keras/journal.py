@@ -1,5 +1,6 @@
 """prediction.json: what made a prediction folder, and which of its scans are done."""
 
+import os
 import reprlib
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Journal:
     Attributes:
         path: The file.
         scans: Entries of the scans that are done, as `predicting.predict_file` gives them, by path as text.
-        failed: Entries of those that failed and were not done since, in an earlier call either, by stem.
+        failed: Entries of those that failed and are not done, in an earlier call either, by stem.
     """
 
     def __init__(self, out):
@@ -178,13 +179,13 @@ class Journal:
             entry = known.get(stem_of(path))
             if entry is None or entry["path"] == str(path):
                 continue
+            # One file that changed is predicted anew, whichever way its path is spelled.
+            is_one_file = os.path.realpath(entry["path"]) == os.path.realpath(path)
             try:
-                found = sha256(path)
+                is_same = is_one_file or entry.get("sha256") == sha256(path)
             except InputError:
                 continue  # Who predicts it says so, and goes on with the others.
-            # One file that changed is predicted anew, whichever way its path is spelled.
-            is_one_file = Path(entry["path"]).resolve() == Path(path).resolve()
-            if entry.get("sha256") != found and not is_one_file:
+            if not is_same:
                 raise ArtefactError(
                     f"{self.path.parent} holds the predictions of {entry['path']}, another scan than {path}.",
                     "a name of its own for each scan.",
@@ -210,7 +211,9 @@ class Journal:
         # It was done, and is another file since.
         self.scans.pop(str(path), None)
         entry = {"scan": Path(path).name, "path": str(path), "status": "failed", "error": why}
-        self.failed[stem_of(path)] = entry
+        # What is done under another path stays, and is measured from there.
+        if not any(done.get("scan") == stem_of(path) for done in self.scans.values()):
+            self.failed[stem_of(path)] = entry
         return entry
 
     def finish(self):

@@ -159,6 +159,40 @@ def test_a_scan_that_cannot_be_read_does_not_keep_others_from_being_known(tmp_pa
     assert list(journal.scans) == ["scans/a_scan.png", str(scans[1])]
 
 
+def test_a_scan_that_is_done_under_another_path_is_not_also_among_the_failed(tmp_path):
+    scan = tmp_path / "a_scan.png"
+    scan.symlink_to("/proc/self/mem")
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    journal.add("scans/a_scan.png", ENTRY)
+    journal.recognise([scan])
+    assert journal.fail(scan, "It is bad.")["path"] == str(scan)
+    journal.finish()
+    content = json.loads((tmp_path / "prediction.json").read_text())
+    assert (content["status"], len(content["scans"]), content["failed"]) == ("done", 1, [])
+
+
+def test_a_scan_that_cannot_be_read_any_more_is_not_done_whichever_way_its_path_is_spelled(tmp_path):
+    scan = tmp_path / "a_scan.png"
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    journal.add(tmp_path / "scans" / ".." / scan.name, ENTRY)
+    (tmp_path / "scans").mkdir()
+    scan.symlink_to("/proc/self/mem")
+    journal.recognise([scan])
+    journal.fail(scan, "It is bad.")
+    assert (journal.scans, list(journal.failed)) == ({}, ["a"])
+
+
+def test_a_scan_that_became_a_loop_of_links_is_known_by_its_bytes_elsewhere(tmp_path):
+    scan, loop = tmp_path / "a_scan.png", tmp_path / "old" / "a_scan.png"
+    loop.parent.mkdir()
+    loop.symlink_to(loop)
+    scan.write_bytes(b"scan")
+    journal = Journal.of(tmp_path, predictor(), PredictConfig())
+    journal.add(loop, {**ENTRY, "sha256": sha256(scan)})
+    journal.recognise([scan])
+    assert list(journal.scans) == [str(scan)]
+
+
 def test_a_scan_is_known_by_its_bytes_under_another_path(tmp_path):
     scan = tmp_path / "a_scan.png"
     scan.write_bytes(b"scan")
