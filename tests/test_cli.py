@@ -390,7 +390,8 @@ def test_only_training_is_told_of_the_settings_that_a_run_keeps():
 
 def test_a_loop_of_links_is_no_place_to_write_to(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
-    assert "Too many levels of symbolic links." in run("export", "run", "--out", tmp_path / "loop", code=2).stderr
+    for words in (("export", "run", "--out"), ("demo",), ("serve", "export", "--data")):
+        assert "Too many levels of symbolic links." in run(*words, tmp_path / "loop", code=2).stderr
 
 
 def test_a_resolution_is_for_a_service_alone(tmp_path):

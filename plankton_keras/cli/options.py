@@ -13,6 +13,9 @@ import click
 from plankton_keras.config import TrainConfig
 from plankton_keras.errors import SettingError
 
+# Options and arguments that are places to write to.
+WRITTEN = ("out", "data", "folder")
+
 
 class Place(click.Path):
     """A path that can be looked for; an empty one, as an unset variable gives it, would be the working directory."""
@@ -26,7 +29,7 @@ class Place(click.Path):
             path.stat()
         except OSError as error:
             # A loop of links among scans is said with the scans.
-            if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ELOOP and param.name == "out"):
+            if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ELOOP and param.name in WRITTEN):
                 self.fail(f"{path}: {error.strerror}.", param, ctx)
         return path
 
