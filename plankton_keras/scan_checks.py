@@ -232,8 +232,11 @@ def between(looks):
 
 
 def _lonely(pair):
-    fix = "add the mask, or move the scan elsewhere."
-    return Finding("names", ERROR, f"{pair.scan} has no mask.", f"a mask {pair.stem}_mask.EXT beside it.", fix)
+    expected, fix = (
+        f"a mask {pair.stem}_mask.EXT beside it, or in --masks.",
+        "add the mask, or move the scan elsewhere.",
+    )
+    return Finding("names", ERROR, f"{pair.scan} has no mask.", expected, fix)
 
 
 def _sizes(pair, scan, mask):

@@ -70,7 +70,7 @@ def test_all_problems_are_said_at_once_by_group(tmp_path):
         "    Expected: a scan d_scan.EXT.\n"
         "    Fix: add the scan, or remove the mask.\n"
         f"  error: {folder}/e_scan.png has no mask.\n"
-        "    Expected: a mask e_mask.EXT beside it.\n"
+        "    Expected: a mask e_mask.EXT beside it, or in --masks.\n"
         "    Fix: add the mask, or move the scan elsewhere.\n"
         "sizes\n"
         f"  error: {folder}/b_scan.png has 300 x 200 pixels, but {folder}/b_mask.png has 300 x 100.\n"
