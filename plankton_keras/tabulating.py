@@ -178,7 +178,8 @@ def _tables(measured, content, context):
             f"{counted(len(mixed), 'object')} of the masks {verbs[0]} of several taxa that touch, and {verbs[1]} once"
         )
         names = ", ".join(mixed[:10]) + and_others(len(mixed) - 10)
-        notes.append(f"{said}, as the one of most of its pixels: {names}. Leave a pixel of ground between them.")
+        which = "" if context.naming else ", as the one of most of its pixels"
+        notes.append(f"{said}{which}: {names}. Leave a pixel of ground between them.")
     tables = {OBJECTS: rows} if rows else {}
     adjusting = []
     # Each sample by itself: what one lacks, such as a resolution, takes nothing from the others.

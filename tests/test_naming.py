@@ -5,9 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from test_masked_scans import TAXA, draw
 from test_measure import predictions, run, table  # noqa: F401
 
 from plankton_keras.ecotaxa.lint import lint
+from plankton_keras.masked_scans import find_masked
 from plankton_keras.naming import name_objects
 from plankton_keras.predictors import Classifier
 from plankton_keras.tabulating import Context, measure_predictions, read_predictions
@@ -152,3 +154,17 @@ def test_counts_are_adjusted_only_by_what_validation_tells(predictions, tmp_path
         "then export again.\n"
     )
     assert not (tmp_path / "m").exists()
+
+
+def test_touching_taxa_of_masks_are_not_said_to_count_as_one_of_them_where_a_classifier_names_objects(tmp_path):
+    draw(tmp_path / "scans", TAXA, i40=(50, 50, 40), i3=(40, 90, 60))
+    find_masked(tmp_path / "scans").write(tmp_path / "p")
+    content = read_predictions(tmp_path / "p")
+    context = Context.of(content, naming=partial(name_objects, classifier(by_shape)))
+    (tmp_path / "m").mkdir()
+    said = measure_predictions(tmp_path / "p", content, context, tmp_path / "m")
+    (note,) = [each for each in said["notes"] if "touch" in each]
+    assert note == (
+        "1 object of the masks is of several taxa that touch, and counts once: a_1. Leave a pixel of ground between "
+        "them."
+    )
