@@ -418,6 +418,21 @@ class TestPredictedAnew:
             table = next(name for name in package.namelist() if name.endswith(".tsv"))
             assert "d" * 64 in package.read(table).decode()
 
+    def test_without_a_scan_that_waits_is_said(self, predictions, tmp_path):
+        with service(tmp_path / "data", predictions=predictions) as served:
+            ids = self.open(served)
+            (tmp_path / "scans" / "b_scan.png").unlink()
+            self.anew(tmp_path, predictor())
+            assert served.worker.work()
+            assert served.worker.work()
+            jobs = [served.job(id) for id in ids]
+        assert [job["state"] for job in jobs] == ["done", "failed"]
+        assert jobs[1]["error"] == {
+            "error": "The prediction folder does not hold the scan b any more.",
+            "expected": "the prediction that was opened.",
+            "fix": "open the folder again.",
+        }
+
     def test_by_the_same_model_with_other_settings(self, opened, tmp_path):
         self.anew(tmp_path, predictor(), threshold=0.4)
         assert set(self.open(opened)).isdisjoint(opened.ids)

@@ -133,8 +133,7 @@ def measure(task, naming, tell):
     # Measured before, and stopped: the folder may have been predicted anew since.
     (task.folder / CONTENT).unlink(missing_ok=True)
     content = task.content()
-    (entry,) = content["scans"]
-    living = {}
+    entry, living = _entry(task, content), {}
 
     def name(vignettes):
         named = naming(vignettes)
@@ -167,6 +166,17 @@ def measure(task, naming, tell):
         # For what is measured again after a correction, without another look at the whole scan.
         np.save(partial, LocalGround(scan, covered=covered).small)
         return result["objects"], scan.dpi or task.dpi, scan.height, scan.width
+
+
+def _entry(task, content):
+    """Gives what prediction.json has of the scan."""
+    if not content["scans"]:
+        raise ArtefactError(
+            f"The prediction folder does not hold the scan {task.stem} any more.",
+            "the prediction that was opened.",
+            "open the folder again.",
+        )
+    return content["scans"][0]
 
 
 def gray_range_of(content):
