@@ -113,8 +113,10 @@ def _export(path):
 
 def _newest_model(path):
     """Finds the folder of the newest model of an export that has no metadata.json."""
+    from plankton_keras.export import is_version
+
     folders = [file.parent for pattern in ("saved_model.pb", "*/saved_model.pb") for file in path.glob(pattern)]
-    return max(folders, key=lambda folder: (folder == path, folder.name.isdecimal() and int(folder.name)))
+    return max(folders, key=lambda folder: (folder == path, is_version(folder) and int(folder.name)))
 
 
 def _predictions(folder):

@@ -139,10 +139,22 @@ def next_version(out, overwrite):
     return newest if overwrite and (Path(out) / str(newest) / METADATA).is_file() else newest + 1
 
 
+def is_version(path):
+    """Tells whether a folder is called by a number, in the digits that TensorFlow Serving reads.
+
+    Example:
+
+    >>> is_version("export/12"), is_version("export/2\u00b2"), is_version("export/\uff19")
+    (True, False, False)
+    """
+    name = Path(path).name
+    return name.isascii() and name.isdigit()
+
+
 def numbers(folder):
     """Lists the version numbers in an export folder, in order."""
     folder = Path(folder)
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+    return sorted(int(path.name) for path in folder.iterdir() if is_version(path)) if folder.is_dir() else []
 
 
 def newest_version(path):

@@ -383,7 +383,7 @@ def add_jobs(app, fake):
     @app.post("/v1/jobs/{id}/export")
     def export(id: str):
         fake.states[id]["exported"] = True
-        return files(id)
+        return {**files(id), "too_large": ["salp_7"]}
 
 
 def add_objects(app, fake):

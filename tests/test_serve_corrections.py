@@ -425,6 +425,17 @@ def test_more_classes_than_fit_into_a_byte_make_a_mask_of_16_bits(served, tmp_pa
     assert int((mask == 301).sum()) == 3200
 
 
+def test_an_object_larger_than_ecotaxa_takes_is_named_and_all_else_is_exported(served, monkeypatch):
+    # Vignettes have a bar of 94 pixels and a margin; the largest object has 100.
+    monkeypatch.setattr("plankton_keras.packing.MAX_SIDE", 122)
+    said = served.client.post(f"/v1/jobs/{served.id}/export").json()
+    assert said["too_large"] == ["rg_4"]
+    files = exported(served)
+    with zipfile.ZipFile(io.BytesIO(files["ecotaxa_rg_corrected_0.zip"])) as package:
+        assert sum(name.endswith(".png") for name in package.namelist()) == 3
+    assert files["rg_corrected_objects.csv"].count(b"\n") == 5
+
+
 def test_a_new_export_replaces_the_old_one(served):
     served.correct("delete", labels=[1])
     assert "ecotaxa_rg_corrected_1.zip" in exported(served)

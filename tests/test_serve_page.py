@@ -472,7 +472,7 @@ def test_an_export_waits_for_the_corrections_that_are_on_their_way(browser, serv
         page.click("text=Export corrected objects")
         page.wait_for_timeout(300)
         held.pop().continue_()
-        page.wait_for_selector("text=The export is ready.")
+        page.wait_for_selector("text=The export is ready. Larger than EcoTaxa takes, and in no package for it: salp_7.")
         assert exported == [1]
 
 

@@ -10,7 +10,7 @@ from plankton_keras.ecotaxa.package import file_name, write_packages
 from plankton_keras.files import scratch, whole_file
 from plankton_keras.images import CLASS_PNG, pixel_mm
 from plankton_keras.measuring import MeasuredObject
-from plankton_keras.packing import package_object, parents_of, process_of
+from plankton_keras.packing import fitting, package_object, parents_of, process_of
 from plankton_keras.prediction import write_picture
 from plankton_keras.serve.claims import suffix_of
 from plankton_keras.serve.uploads import MAX_LABEL
@@ -88,24 +88,26 @@ def export(result):
         result: The `results.Result`.
 
     Returns:
-        The names of the files.
+        `(names, too_large)`: the names of the files, and those of objects that no package has, since EcoTaxa takes no
+        vignettes of their size.
 
     Raises:
-        InputError: If a value or a vignette does not fit EcoTaxa.
+        InputError: If a value does not fit EcoTaxa.
     """
     task, (revision, shapes) = result.task, result.log.current()
     out = task.folder / f"{EXPORTED}.partial"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     ids, parents = parents_of(task.stem, None, process_of(result.content, result.dpi))
-    packed = (_packed(result, shape, ids) for shape in shapes.values())
+    too_large = []
+    packed = fitting((_packed(result, shape, ids) for shape in shapes.values()), too_large)
     # Names of packages end after 100 letters: the revision must stand before, or EcoTaxa would know the tables already.
     write_packages(out, f"{file_name(task.stem)[:MAX_LABEL]}_corrected_{revision}", packed, parents)
     if shapes:
         write_csv(out / f"{task.stem}_corrected_objects.csv", _rows(task.stem, shapes))
     _write_training(out / f"{task.stem}_training.zip", result, shapes)
     _put(out, task.folder / EXPORTED, task.folder / BEFORE)
-    return sorted(path.name for path in (task.folder / EXPORTED).iterdir())
+    return sorted(path.name for path in (task.folder / EXPORTED).iterdir()), too_large
 
 
 def _put(new, place, before):

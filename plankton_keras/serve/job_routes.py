@@ -120,9 +120,9 @@ def _of_files(router, jobs, results):
         result = results.get(id)
         # Until all is listed: another export would take the files away.
         with result.exporting:
-            names = export(result)
+            names, too_large = export(result)
             found = files_of(result.task)
-            return _listed({name: found[name] for name in names})
+            return {**_listed({name: found[name] for name in names}), "too_large": too_large}
 
 
 def _listed(found):

@@ -13,7 +13,7 @@ import numpy as np
 
 from plankton_keras.config import STRIDE
 from plankton_keras.errors import ArtefactError, PlanktonError
-from plankton_keras.export import METADATA, newest_version, numbers
+from plankton_keras.export import METADATA, is_version, newest_version, numbers
 from plankton_keras.inference import load_export
 from plankton_keras.predictors import Predictor
 
@@ -55,7 +55,7 @@ def load_version(folder):
     predictor, signatures, metadata = load_export(folder)
     for signature in signatures.values():
         signature.compute(*(_white(kind, shape) for kind, shape in signature.inputs.values()))
-    number = int(folder.name) if folder.name.isdigit() else 1
+    number = int(folder.name) if is_version(folder) else 1
     return Version(number, predictor.digest, signatures, predictor, metadata)
 
 
@@ -160,7 +160,7 @@ class Models:
 
     def _take(self, folder):
         """Loads a version and serves it; if that fails the one before goes on."""
-        number, before = int(folder.name) if folder.name.isdigit() else 1, self._current
+        number, before = int(folder.name) if is_version(folder) else 1, self._current
         if before is None or before.number != number:
             self._states[number] = ("LOADING", None)
         try:

@@ -22,7 +22,7 @@ from plankton_keras.serve.shapes import write_shapes
 from plankton_keras.tabulating import Context, measure_predictions, read_predictions
 
 PREDICTION, MEASURES, CLASSES, SHAPES = "prediction", "measures", "classes.json", "shapes.jsonl.gz"
-GROUND, CONTENT = "ground.npy", "prediction.json"
+GROUND, CONTENT = "ground.npy", "content.json"
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ export class FilePanel {
     await attempt(async () => {
       // Of the objects as they are shown: corrections that are on their way come first.
       await this.scan.turn;
-      await json("POST", jobPath(this.scan.id, "export"));
-      tell("The export is ready.");
+      const { too_large: without } = await json("POST", jobPath(this.scan.id, "export"));
+      tell(`The export is ready.${without.length ? ` Larger than EcoTaxa takes, and in no package for it: ${without.join(", ")}.` : ""}`);
     });
     this.export.textContent = "Export corrected objects";
     this.load();
