@@ -8,6 +8,8 @@ BENCH_VENV := .venv-bench
 RUN ?= $(DEMO)/run
 SCANS ?= $(DEMO)/scans
 BENCH ?= --json bench.json
+# Two processes, each a file of tests at a time, since tests of a file share what is slow to make.
+TESTS := pytest --numprocesses 2 --dist loadfile
 # What `make mutation` changes: all that tests/mutation.py knows, if nothing is named.
 MODULES ?=
 
@@ -48,13 +50,13 @@ page:  ## Fetch what the page has from npm, of the versions named here; needs No
 	cp $(NPM_FOLDER)/package/LICENSE.txt $(VENDOR)/openseadragon.LICENSE.txt
 
 test: $(VENV)/installed  ## Run the tests that take less than 10 minutes.
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m $(TESTS) -m 'not slow'
 
 test-all: $(VENV)/installed  ## Run all tests, the slow ones too.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m $(TESTS)
 
 coverage: $(VENV)/installed  ## Run the tests of `make test`, and count the lines that they run; fails below 92 %.
-	$(BIN)/coverage run -m pytest -m 'not slow'
+	$(BIN)/coverage run -m $(TESTS) -m 'not slow'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under 92
 
