@@ -63,14 +63,14 @@ def of_squares(across, down):
         down: The same from top to bottom; 0 if it is not known.
 
     Returns:
-        That across; None where the two differ by more than 1 %.
+        That across; 0 where the two differ by more than 1 %.
 
     Example:
 
     >>> of_squares(2400, 2400), of_squares(2400, 1200)
-    (2400, None)
+    (2400, 0)
     """
-    return across if not down or abs(across / down - 1) <= 0.01 else None
+    return across if not down or abs(across / down - 1) <= 0.01 else 0
 
 
 def check_png(path, file):
@@ -102,7 +102,7 @@ def check_png(path, file):
         if kind == b"pHYs" and length == 9:
             across, down, unit = struct.unpack(">IIB", file.read(9))
             # Dots per metre; other units only tell the shape of a pixel.
-            dpi = (round((of_squares(across, down) or 0) * 0.0254, 2) or None) if unit == 1 else None
+            dpi = (round(of_squares(across, down) * 0.0254, 2) or None) if unit == 1 else None
         at += 12 + length
     return dpi
 

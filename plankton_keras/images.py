@@ -242,7 +242,7 @@ def _open_jpeg(path):
     dpi = None
     if head[6:11] == b"JFIF\0" and head[13:14] in (b"\1", b"\2"):
         across, down = (int.from_bytes(head[at : at + 2], "big") for at in (14, 16))
-        dpi = round((of_squares(across, down) or 0) * (1.0 if head[13] == 1 else 2.54), 2)
+        dpi = round(of_squares(across, down) * (1.0 if head[13] == 1 else 2.54), 2)
     return Image(path, "jpeg", _decode(path), dpi if dpi and dpi > 1 else None, lossy=True)
 
 
@@ -254,7 +254,7 @@ def _open_bmp(path):
         height, width = abs(int.from_bytes(head[22:26], "little", signed=True)), int.from_bytes(head[18:22], "little")
         bits, packed = int.from_bytes(head[28:30], "little"), head[30] in (1, 2)
         across, down = (int.from_bytes(head[at : at + 4], "little") for at in (38, 42))
-        dpi = round((of_squares(across, down) or 0) * 0.0254, 2) or None
+        dpi = round(of_squares(across, down) * 0.0254, 2) or None
     else:
         # The header of OS/2 has 16 bits for a side.
         width, height, bits = (int.from_bytes(head[at : at + 2], "little") for at in (18, 20, 24))

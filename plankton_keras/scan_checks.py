@@ -232,10 +232,8 @@ def between(looks):
 
 
 def _lonely(pair):
-    expected, fix = (
-        f"a mask {pair.stem}_mask.EXT beside it, or in --masks.",
-        "add the mask, or move the scan elsewhere.",
-    )
+    expected = f"a mask {pair.stem}_mask.EXT beside it, or in --masks."
+    fix = "add the mask, or move the scan elsewhere."
     return Finding("names", ERROR, f"{pair.scan} has no mask.", expected, fix)
 
 

@@ -92,7 +92,7 @@ def dpi_of(page):
     if x is None or scale is None or not x.value[0] or not x.value[1]:
         return None
     down = y.value[0] / y.value[1] if y is not None and y.value[1] else 0
-    dpi = (of_squares(x.value[0] / x.value[1], down) or 0) * scale
+    dpi = of_squares(x.value[0] / x.value[1], down) * scale
     return round(dpi, 2) if dpi > 1 else None
 
 

@@ -116,7 +116,7 @@ def _of_files(router, jobs, results):
 
     @router.post("/v1/jobs/{id}/export")
     def exported(id: str):
-        """Writes the corrected objects as files: for EcoTaxa, as a table, and to train on."""
+        """Writes the corrected objects as files: for EcoTaxa but for those `too_large`, as a table, and to train on."""
         result = results.get(id)
         # Until all is listed: another export would take the files away.
         with result.exporting:

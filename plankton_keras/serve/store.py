@@ -111,7 +111,7 @@ class Store:
                 elif found == FORMAT:
                     # Damage elsewhere than at the beginning shows only where it is read.
                     if (said := connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()) != "ok":
-                        raise sql.exc.DatabaseError("PRAGMA integrity_check(1)", None, said)
+                        raise ValueError(said)
                     _complete(connection)
             if found == FORMAT:
                 self.all()
