@@ -20,6 +20,13 @@ REDUCTION = 8
 GROUND_WINDOW = 101
 # Of the reduced scan too: what is smaller does not count in the light that is drawn on beyond the edge.
 EDGE_WINDOW = 15
+# Share of what the median is of from which on an object is left out: from a half on, its own gray is the median.
+FILLED = 0.4
+# The median that such objects are found by is over so many times the pixels, each way.
+WIDER = 4
+# Within so many pixels of the reduced scan from its edge, an object is darker than what is around it by such a share;
+# light that falls off is not.
+SHORE, EDGE = 4, 0.97
 BAND = 256
 DARKNESS = 0.95
 # How dark a pixel is, in steps of the local ground's gray level: 0 as bright, STEPS black.
@@ -39,7 +46,9 @@ class LocalGround:
 
     Attributes:
         scan: As given.
-        small: uint8, the ground of the scan reduced by 8.
+        small: uint8, the ground of the scan reduced by 8: a median, without objects that would be most of it. Those
+            wider than some 2500 pixels (1400 where they are faint and light falls off) are found in part only, as are
+            some that the border of the scan cuts.
     """
 
     def __init__(self, scan, small=None, covered=None):
@@ -57,7 +66,8 @@ class LocalGround:
             return cv2.resize(band, (width, -(-rows // REDUCTION)), interpolation=cv2.INTER_AREA)
 
         small = np.concatenate(list(in_order(reduced, range(0, scan.height, BAND))))
-        return _median(small if covered is None or covered.all() else _uncovered(small, covered))
+        large = _large(small)
+        return _median(_uncovered(small, large if covered is None else large | covered))
 
     def read(self, window):
         """Gives the ground in a window: float32 `(height, width)`, gray levels."""
@@ -91,10 +101,36 @@ class LocalGround:
         return depth
 
 
+def _large(small):
+    """Marks objects that the median around them would be of, with their soft edges: darker than a wider median.
+
+    Light falls off without an edge.
+    """
+    (height, width), found = small.shape, np.zeros(small.shape, bool)
+    coarse = cv2.resize(small, (-(-width // WIDER), -(-height // WIDER)), interpolation=cv2.INTER_AREA)
+    dark = small < DARKNESS * cv2.resize(_median(coarse), (width, height)).astype(np.float32)
+    _, labels, stats, _ = components(dark)
+    for label in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > FILLED * GROUND_WINDOW**2):
+        left, top, across, down, _ = stats[label].tolist()
+        around = Window(top, left, down, across).grown(SHORE, height, width)
+        own, levels = (labels[around.slices] == label).astype(np.uint8), small[around.slices]
+        filled = cv2.blur(np.float32(own), (GROUND_WINDOW, GROUND_WINDOW), borderType=cv2.BORDER_CONSTANT).max()
+        inside, outside = own > cv2.erode(own, _square(SHORE)), cv2.dilate(own, _square(SHORE)) > own
+        if filled > FILLED and np.median(levels[inside]) < EDGE * np.median(levels[outside]):
+            found[around.slices] |= cv2.dilate(own, _square(1)) > 0
+    return found
+
+
+def _square(reach):
+    return np.ones((2 * reach + 1,) * 2, np.uint8)
+
+
 def _uncovered(small, covered):
     """Gives what is covered the gray level of the nearest ground."""
     from scipy.ndimage import distance_transform_edt
 
+    if covered.all() or not covered.any():
+        return small
     rows, columns = distance_transform_edt(covered, return_distances=False, return_indices=True)
     return small[rows, columns]
 
@@ -203,7 +239,7 @@ def cleared(pixels, dark, own):
     >>> cleared(np.full((1, 7), 9, np.uint8), row, row & (np.arange(7) == 0)).tolist()
     [[9, 9, 9, 255, 255, 255, 255]]
     """
-    reach = cv2.dilate((dark & ~own).astype(np.uint8), np.ones((2 * MARGIN + 1,) * 2, np.uint8)) > 0
+    reach = cv2.dilate((dark & ~own).astype(np.uint8), _square(MARGIN)) > 0
     return np.where(reach & ~own, np.uint8(GROUND), pixels)
 
 

@@ -28,6 +28,24 @@ FORMAT_VERSION = "1.0"
 RETRAIN = "train again: plankton train RECORDS --out RUN."
 
 
+class _Stored(dict):
+    """What a file of a run holds; what is missing there is an error that names the file."""
+
+    def __init__(self, path):
+        content = read_json(path, RETRAIN)
+        if not isinstance(content, dict):
+            raise self._damaged(path, f"it holds a {type(content).__name__}")
+        super().__init__(content)
+        self.path = path
+
+    def __missing__(self, name):
+        raise self._damaged(self.path, f"it has no {name}")
+
+    @staticmethod
+    def _damaged(path, problem):
+        return ArtefactError(f"{path} is damaged: {problem}.", "the file that train wrote.", RETRAIN)
+
+
 @dataclass(frozen=True)
 class Run:
     """The paths of a run folder.
@@ -131,7 +149,7 @@ class Run:
         Raises:
             ArtefactError: If it is missing, damaged or of another major version.
         """
-        found = read_json(self.provenance, RETRAIN)
+        found = _Stored(self.provenance)
         # The first runs say no version; they are 1.0 as well.
         check_version(found.get("format_version", FORMAT_VERSION), self.provenance, "plankton train RECORDS --out RUN")
         return found
@@ -139,11 +157,11 @@ class Run:
     def records(self):
         """Gives the digest of the manifest of the records that the run is of; None of runs that noted none."""
         path = self.provenance if self.provenance.is_file() else self.begun
-        return read_json(path, RETRAIN).get("manifest_sha256") if path.is_file() else None
+        return _Stored(path).get("manifest_sha256") if path.is_file() else None
 
     def read_thresholds(self):
         """Reads the thresholds: `foreground` and, where the run has a judge, `objects`, the weights of its word."""
-        return read_json(self.thresholds, RETRAIN)
+        return _Stored(self.thresholds)
 
     def temperature(self):
         """Gives what the model's logits are divided by for probabilities that are what they say; 1 of older runs."""

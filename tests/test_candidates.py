@@ -94,6 +94,61 @@ def test_a_small_dark_object_does_not_change_the_ground():
     assert (LocalGround(ArrayScan("a", pixels)).read(whole(pixels)) == 200).all()
 
 
+def disk(pixels, center, radius, gray):
+    return cv2.circle(pixels, center, radius, gray, -1)
+
+
+@pytest.mark.parametrize("gray", [30, 185])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda gray: disk(drawn(height=2000, width=2400), (1300, 900), 380, gray),
+        lambda gray: disk(drawn(height=2000, width=2400), (1300, 900), 700, gray),
+        # Its long sides are as much of the median as the ground beside them.
+        lambda gray: drawn((300, 100, 1500, 2200, gray), height=2000, width=2400),
+        lambda gray: disk(drawn((300, 100, 700, 2200, gray), height=2000, width=2400), (800, 800), 600, gray),
+    ],
+)
+def test_an_animal_that_the_median_would_be_of_is_one_whole_candidate(shape, gray):
+    pixels = shape(gray)
+    # Light falls off to the right by a tenth.
+    light = np.linspace(1, 0.9, pixels.shape[1], dtype=np.float32)
+    candidates = find(np.rint(pixels * light).astype(np.uint8))
+    animal = (pixels == gray).astype(np.uint8)
+    core, around = cv2.erode(animal, np.ones((3, 3))) > 0, cv2.dilate(animal, np.ones((3, 3))) > 0
+    assert len(candidates.objects) == 1
+    assert (candidates.dark[core] > 0).all()
+    assert not (candidates.dark[~around] > 0).any()
+
+
+def test_half_an_animal_at_the_border_is_one_whole_candidate():
+    pixels = disk(drawn(height=2000, width=2400), (1300, 0), 600, 90)
+    candidates = find(pixels)
+    assert len(candidates.objects) == 1
+    assert (candidates.dark[pixels == 90] > 0).all()
+
+
+def test_a_shadow_without_an_edge_is_ground_however_dark():
+    rows, columns = np.indices((3600, 3600)) - 1800
+    pixels = np.rint(200 * (1 - 0.3 * np.exp(-(rows**2 + columns**2) / (2 * 900**2)))).astype(np.uint8)
+    assert len(find(pixels).objects) == 0
+
+
+@pytest.mark.parametrize("width", [60, 700])
+def test_the_tray_around_a_scan_stays_its_own_ground(width):
+    pixels = np.full((2400, 2400), 90, np.uint8)
+    pixels[width:-width, width:-width] = 200
+    assert not find(pixels).dark[: width - 30, width:-width].any()
+
+
+def test_a_large_animal_does_not_change_the_ground_of_places_that_it_leaves_free():
+    pixels = np.random.default_rng(0).normal(200, 3, (2000, 4000)).astype(np.uint8)
+    alone = LocalGround(ArrayScan("a", pixels)).small
+    ground = LocalGround(ArrayScan("a", disk(pixels.copy(), (900, 900), 600, 60))).small
+    assert np.abs(ground.astype(int) - alone).max() <= 1
+    np.testing.assert_array_equal(ground[:, 260:], alone[:, 260:])
+
+
 @pytest.mark.parametrize(("rows", "columns"), [((128,), (8, 200)), ((1, 2, 77, 299), (130, 131)), ((), (259,))])
 def test_windows_joined_give_the_ground_of_the_whole(rows, columns):
     pixels = blobs() - slope(300, 260) // 4

@@ -20,7 +20,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("[!.]*/README.md")),
 ]
 
 

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from untrained import untrained_run
 
 from plankton_keras.config import PredictConfig
 from plankton_keras.errors import ArtefactError, SettingError
 from plankton_keras.inference import load_predictor
 from plankton_keras.predictors import Predictor
+from plankton_keras.runs import RETRAIN
 from plankton_keras.taxa import living_target
 
 CURVES = {
@@ -73,3 +75,20 @@ def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     with pytest.raises(ArtefactError, match=r"model\.keras uses __lambda__, which no model"):
         load_predictor(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("provenance.json", "[]", "it holds a list"),
+        ("provenance.json", "{}", "it has no classes"),
+        ("thresholds.json", "null", "it holds a NoneType"),
+        ("thresholds.json", "{}", "it has no foreground"),
+    ],
+)
+def test_a_file_of_a_run_that_lacks_what_is_read_is_an_error_that_names_it(tmp_path, name, text, problem):
+    path = untrained_run(tmp_path).folder / name
+    path.write_text(text)
+    with pytest.raises(ArtefactError) as caught:
+        load_predictor(tmp_path)
+    assert str(caught.value) == (f"{path} is damaged: {problem}.\nExpected: the file that train wrote.\nFix: {RETRAIN}")
