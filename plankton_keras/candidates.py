@@ -24,9 +24,9 @@ EDGE_WINDOW = 15
 FILLED = 0.4
 # The median that such objects are found by is over so many times the pixels, each way.
 WIDER = 4
-# Within so many pixels of the reduced scan from its edge, an object is darker than what is around it by such a share;
-# light that falls off is not.
-SHORE, EDGE = 4, 0.97
+# Within so many pixels of the reduced scan from its outline, an object is below such a share of what is outside; light
+# that falls off is not.
+RIM, CONTRAST = 4, 0.97
 BAND = 256
 DARKNESS = 0.95
 # How dark a pixel is, in steps of the local ground's gray level: 0 as bright, STEPS black.
@@ -112,16 +112,17 @@ def _large(small):
     _, labels, stats, _ = components(dark)
     for label in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > FILLED * GROUND_WINDOW**2):
         left, top, across, down, _ = stats[label].tolist()
-        around = Window(top, left, down, across).grown(SHORE, height, width)
+        around = Window(top, left, down, across).grown(RIM, height, width)
         own, levels = (labels[around.slices] == label).astype(np.uint8), small[around.slices]
         filled = cv2.blur(np.float32(own), (GROUND_WINDOW, GROUND_WINDOW), borderType=cv2.BORDER_CONSTANT).max()
-        inside, outside = own > cv2.erode(own, _square(SHORE)), cv2.dilate(own, _square(SHORE)) > own
-        if filled > FILLED and np.median(levels[inside]) < EDGE * np.median(levels[outside]):
+        inside, outside = own > cv2.erode(own, _square(RIM)), cv2.dilate(own, _square(RIM)) > own
+        if filled > FILLED and np.median(levels[inside]) < CONTRAST * np.median(levels[outside]):
             found[around.slices] |= cv2.dilate(own, _square(1)) > 0
     return found
 
 
 def _square(reach):
+    """Gives a kernel that looks so many pixels each way."""
     return np.ones((2 * reach + 1,) * 2, np.uint8)
 
 

@@ -185,8 +185,6 @@ def read_metadata(version):
     """
     fix = f"export again: {REEXPORT}."
     metadata = read_json(version / METADATA, fix)
-    if not isinstance(metadata, dict):
-        raise ArtefactError(f"{version / METADATA} holds a {type(metadata).__name__}.", "a JSON object.", fix)
     check_version(metadata.get("format_version"), version / METADATA, REEXPORT)
     return metadata
 

@@ -99,7 +99,7 @@ def read_json(path, fix):
         The object, without its seal.
 
     Raises:
-        ArtefactError: If the file is missing, is not JSON, or is not what was sealed.
+        ArtefactError: If the file is missing, is not a JSON object, or is not what was sealed.
     """
     path = Path(path)
     try:
@@ -113,7 +113,9 @@ def read_json(path, fix):
         raise ArtefactError(f"{above} is a file.", f"a folder that holds {path.name}.", fix) from None
     except (ValueError, RecursionError, OSError) as error:
         raise ArtefactError(f"{path} is damaged: {error}.", "a whole JSON file.", fix) from None
-    seal = content.pop(SEAL, None) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise ArtefactError(f"{path} holds a {type(content).__name__}.", "a JSON object.", fix)
+    seal = content.pop(SEAL, None)
     if seal not in (None, _seal(content)):
         raise ArtefactError(
             f"{path} is damaged: it is not what its digest was made of.", "a file as it was written.", fix

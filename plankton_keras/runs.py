@@ -32,18 +32,11 @@ class _Stored(dict):
     """What a file of a run holds; what is missing there is an error that names the file."""
 
     def __init__(self, path):
-        content = read_json(path, RETRAIN)
-        if not isinstance(content, dict):
-            raise self._damaged(path, f"it holds a {type(content).__name__}")
-        super().__init__(content)
+        super().__init__(read_json(path, RETRAIN))
         self.path = path
 
     def __missing__(self, name):
-        raise self._damaged(self.path, f"it has no {name}")
-
-    @staticmethod
-    def _damaged(path, problem):
-        return ArtefactError(f"{path} is damaged: {problem}.", "the file that train wrote.", RETRAIN)
+        raise ArtefactError(f"{self.path} is damaged: it has no {name}.", "the file that train wrote.", RETRAIN)
 
 
 @dataclass(frozen=True)

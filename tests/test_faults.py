@@ -256,20 +256,18 @@ def test_a_file_without_a_seal_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[]", "[] is no JSON object"),
-        ("{}", "scans is missing"),
-        ('{"scans": 3}', "scans is 3"),
-        ('{"scans": [{"scan": "a"}]}', "path is missing"),
+        ("[]", "holds a list.\nExpected: a JSON object."),
+        ("{}", "is damaged: scans is missing.\nExpected: the journal of a prediction."),
+        ('{"scans": 3}', "is damaged: scans is 3.\nExpected: the journal of a prediction."),
+        ('{"scans": [[]]}', "is damaged: [] is no JSON object.\nExpected: the journal of a prediction."),
+        ('{"scans": [{"scan": "a"}]}', "is damaged: path is missing.\nExpected: the journal of a prediction."),
     ],
 )
 def test_a_journal_that_is_none_is_said(tmp_path, text, problem):
     (tmp_path / "prediction.json").write_text(text)
     with pytest.raises(ArtefactError) as caught:
         Journal(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path / 'prediction.json'} is damaged: {problem}.\n"
-        "Expected: the journal of a prediction.\nFix: predict into a new folder."
-    )
+    assert str(caught.value) == f"{tmp_path / 'prediction.json'} {problem}\nFix: predict into a new folder."
 
 
 # Two processes, one folder.

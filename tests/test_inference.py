@@ -80,10 +80,10 @@ def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("provenance.json", "[]", "it holds a list"),
-        ("provenance.json", "{}", "it has no classes"),
-        ("thresholds.json", "null", "it holds a NoneType"),
-        ("thresholds.json", "{}", "it has no foreground"),
+        ("provenance.json", "[]", "holds a list.\nExpected: a JSON object."),
+        ("provenance.json", "{}", "is damaged: it has no classes.\nExpected: the file that train wrote."),
+        ("thresholds.json", "null", "holds a NoneType.\nExpected: a JSON object."),
+        ("thresholds.json", "{}", "is damaged: it has no foreground.\nExpected: the file that train wrote."),
     ],
 )
 def test_a_file_of_a_run_that_lacks_what_is_read_is_an_error_that_names_it(tmp_path, name, text, problem):
@@ -91,4 +91,4 @@ def test_a_file_of_a_run_that_lacks_what_is_read_is_an_error_that_names_it(tmp_p
     path.write_text(text)
     with pytest.raises(ArtefactError) as caught:
         load_predictor(tmp_path)
-    assert str(caught.value) == (f"{path} is damaged: {problem}.\nExpected: the file that train wrote.\nFix: {RETRAIN}")
+    assert str(caught.value) == f"{path} {problem}\nFix: {RETRAIN}"

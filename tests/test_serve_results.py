@@ -481,9 +481,12 @@ def test_the_living_classes_of_a_folder_are_those_that_it_names(predictions, tmp
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{}", "status is missing"),
-        ("[]", "[] is no JSON object"),
-        ('{"status": "done", "scans": [{"scan": "a"}]}', "classes is missing"),
+        ("{}", "is damaged: status is missing.\nExpected: the journal of a prediction."),
+        ("[]", "holds a list.\nExpected: a JSON object."),
+        (
+            '{"status": "done", "scans": [{"scan": "a"}]}',
+            "is damaged: classes is missing.\nExpected: the journal of a prediction.",
+        ),
     ],
 )
 def test_a_prediction_json_of_something_else_is_left_out(predictions, tmp_path, content, problem):
@@ -492,8 +495,7 @@ def test_a_prediction_json_of_something_else_is_left_out(predictions, tmp_path, 
     done = CliRunner().invoke(main, ["measure", str(predictions / "begun"), "--out", str(tmp_path / "out")])
     assert (done.exit_code, done.stderr) == (
         4,
-        f"{predictions / 'begun'}/prediction.json is damaged: {problem}.\nExpected: the journal of a prediction.\n"
-        "Fix: give a folder that plankton predict wrote.\n",
+        f"{predictions / 'begun'}/prediction.json {problem}\nFix: give a folder that plankton predict wrote.\n",
     )
 
 
